@@ -1,0 +1,233 @@
+"""The command line: ``selfpose train | evaluate | predict | data``."""
+
+import difflib
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from selfpose.config import PRESETS, VARIANTS, Config
+from selfpose.data.sources import SOURCES
+
+
+class Group(click.Group):
+    """Subcommands with the nearest right name in the error for an unknown one."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and args[0] not in self.commands:
+            near = difflib.get_close_matches(args[0], list(self.commands), n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(f"No such command {args[0]!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="selfpose")
+def cli() -> None:
+    """Self-supervised 3D pose from a single image: train, evaluate, predict."""
+
+
+def parse_overrides(settings: tuple[str, ...]) -> dict[str, Any]:
+    """``name=value`` texts → values, read as YAML (so ``drop=[bl]`` is a list)."""
+    overrides: dict[str, Any] = {}
+    for text in settings:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise ValueError(f"expected NAME=VALUE after --set, got {text!r}")
+        try:
+            overrides[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ValueError(f"--set {text!r}: cannot read the value ({error})") from error
+    return overrides
+
+
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+def data_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that name a data set."""
+    options = [
+        click.option(
+            "--data", "data", type=click.Choice(SOURCES), default="embedded", show_default=True,
+            help="Which data: generated people, or CMU motion capture rendered as pictures.",
+        ),
+        click.option("--data-root", type=FOLDER, help="One folder, split by trial."),
+        click.option("--data-train", type=FOLDER, help="Learn from this folder …"),
+        click.option("--data-test", type=FOLDER, help="… and test on every trial of this one."),
+        click.option(
+            "--cache", type=click.Path(file_okay=False, path_type=Path),
+            help="Keep prepared data in this folder, for other runs.",
+        ),
+    ]  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@cli.command()
+@click.option(
+    "--input", "input_", type=click.Choice(["images", "poses"]), default="images",
+    show_default=True, help="Train from pictures, or lifting alone from true 2D poses.",
+)  # fmt: skip
+@click.option("--preset", type=click.Choice(list(PRESETS)), default="quick", show_default=True)
+@click.option("--variant", type=click.Choice(list(VARIANTS)), default="selfpose", show_default=True)
+@data_options
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--experiment", default="single", show_default=True, help="Name in the record.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="NAME=VALUE",
+    help="Any parameter of selfpose.config.Config, e.g. --set steps=2000 --set drop=[bl].",
+)  # fmt: skip
+@click.option("--device", default=None, help="cpu, cuda, …; a GPU where there is one by default.")
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), required=True,
+    help="Folder of the run: record.json, history.json, weights.safetensors. A killed run "
+    "continues when the same command is given again.",
+)  # fmt: skip
+@click.option("--quiet", is_flag=True, help="No progress bars.")
+def train(
+    input_: str, preset: str, variant: str, data: str, data_root: Path | None,
+    data_train: Path | None, data_test: Path | None, cache: Path | None, seed: int,
+    experiment: str, settings: tuple[str, ...], device: str | None, out: Path, quiet: bool,
+) -> None:  # fmt: skip
+    """Train, evaluate, and leave a record."""
+    from selfpose.runs import DataChoice, run_experiment
+
+    config = Config.for_run(
+        preset=preset,
+        variant=variant,
+        overrides={**parse_overrides(settings), "input": input_, "seed": seed},
+    )
+    choice = DataChoice(
+        name=data,
+        data_root=data_root and str(data_root),
+        data_train=data_train and str(data_train),
+        data_test=data_test and str(data_test),
+        cache=cache and str(cache),
+    )
+    record = run_experiment(
+        config, out=out, data=choice, experiment=experiment, device=device, progress=not quiet
+    )
+    show_errors({"this run": record["metrics"], **record["baselines"]})
+    click.echo(f"\n{out / 'record.json'}")
+
+
+def show_errors(rows: dict[str, dict[str, float] | None]) -> None:
+    """A small table of the main errors on standard output."""
+    columns = {
+        "p_mpjpe_mm": "P-MPJPE mm",
+        "n_mpjpe_mm": "N-MPJPE mm",
+        "error_2d_percent": "2D %",
+        "error_2d_percent_side_tolerant": "2D % L/R tolerant",
+    }
+    click.echo(f"{'':14s}" + "".join(f"{title:>19s}" for title in columns.values()))
+    for name, values in rows.items():
+        shown = [None if values is None else values.get(c) for c in columns]
+        cells = "".join(f"{'–' if v is None else format(v, '.2f'):>19s}" for v in shown)
+        click.echo(f"{name:14s}{cells}")
+
+
+@cli.command()
+@click.argument("weights", type=click.Path(dir_okay=False, path_type=Path))
+@data_options
+@click.option("--n-test", default=1024, show_default=True, help="Test pictures.")
+def evaluate(
+    weights: Path, data: str, data_root: Path | None, data_train: Path | None,
+    data_test: Path | None, cache: Path | None, n_test: int,
+) -> None:  # fmt: skip
+    """Errors of trained WEIGHTS on a data set's test part, as JSON."""
+    from selfpose.evaluation import evaluate as measure
+    from selfpose.pipeline import load
+    from selfpose.runs import DataChoice
+
+    pipeline = load(weights)
+    choice = DataChoice(
+        name=data,
+        data_root=data_root and str(data_root),
+        data_train=data_train and str(data_train),
+        data_test=data_test and str(data_test),
+        cache=cache and str(cache),
+    )
+    config = Config(
+        n_unlabelled=256, n_unpaired=256, n_test=n_test,
+        image_size=pipeline.architecture.image_size,
+    )  # fmt: skip
+    dataset = choice.load(config)
+    if dataset.skeleton.joints != pipeline.skeleton.joints:
+        raise ValueError(
+            f"{weights}: trained for {pipeline.skeleton.name!r}, the data show "
+            f"{dataset.skeleton.name!r}"
+        )
+    click.echo(json.dumps(measure(pipeline, dataset.test), indent=1))
+
+
+@cli.command()
+@click.argument("weights", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path))
+def predict(weights: Path, pictures: tuple[Path, ...], out: Path) -> None:
+    """2D and 3D poses of PICTURES (square crops of one person, or folders of them).
+
+    Writes poses.json and one figure for each picture under --out.
+    """
+    from selfpose.pictures import predict_files
+
+    written = predict_files(weights, list(pictures), out=out)
+    click.echo(f"{len(written)} pictures → {out / 'poses.json'}")
+
+
+@cli.group(cls=Group)
+def data() -> None:
+    """Look at data sets."""
+
+
+@data.command("check")
+@data_options
+def check(
+    data: str, data_root: Path | None, data_train: Path | None, data_test: Path | None,
+    cache: Path | None,
+) -> None:  # fmt: skip
+    """Prepare a small part of a data set and say what is in it."""
+    from selfpose.metrics import bone_lengths
+    from selfpose.runs import DataChoice
+
+    choice = DataChoice(
+        name=data,
+        data_root=data_root and str(data_root),
+        data_train=data_train and str(data_train),
+        data_test=data_test and str(data_test),
+        cache=cache and str(cache),
+    )
+    dataset = choice.load(Config(n_unlabelled=512, n_unpaired=512, n_test=128))
+    lengths = bone_lengths(dataset.test.poses_3d, dataset.skeleton)
+    click.echo(f"{dataset.name}: skeleton {dataset.skeleton.name}, {dataset.image_size} px")
+    click.echo(json.dumps(dataset.provenance, indent=1))
+    click.echo("bone lengths of the test part, mean ± s.d., mm:")
+    for (parent, child), mean, sd in zip(
+        dataset.skeleton.bones, lengths.mean(0), lengths.std(0), strict=True
+    ):
+        joints = dataset.skeleton.joints
+        click.echo(f"  {joints[parent]:>15s} – {joints[child]:15s} {mean:7.1f} ± {sd:.1f}")
+
+
+def main() -> None:
+    """Entry point: errors of use and of data end with one line, not a traceback."""
+    from selfpose.stages import TrainingDiverged
+
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (ValueError, OSError, TrainingDiverged) as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+
+
+__all__ = ["cli", "main"]

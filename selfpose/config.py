@@ -1,0 +1,310 @@
+"""Every choice of a run as one frozen, validated dataclass; presets, variants and ablations."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal
+
+from selfpose.pipeline import Architecture
+
+PAPER_TERMS: tuple[str, ...] = ("D", "Omega", "2D", "3D", "def", "NF", "bl")
+"""The seven losses, in the paper's order."""
+EXTRA_TERMS: tuple[str, ...] = ("sil",)
+"""Ours: ``sil``, the silhouette against the foreground of a static camera."""
+TERMS = PAPER_TERMS + EXTRA_TERMS
+BASE_TERMS: tuple[str, ...] = ("2D", "3D", "def")
+"""Our reading of the paper's L_base: the geometric core."""
+LIFTING_TERMS: tuple[str, ...] = ("2D", "3D", "def", "NF", "bl")
+"""The terms that train Λ; without pictures there are no others."""
+
+
+def refuse_unknown(given: Iterable[str], known: Iterable[str], what: str) -> None:
+    """Raise ``ValueError`` for names that are not known, with the nearest right name."""
+    known = list(known)
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"unknown {what} {name!r}{hint} Known: {', '.join(known)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """All parameters of one run. Lengths are in method units unless a name says otherwise.
+
+    Build one with :meth:`for_run`, which lays preset, variant and overrides over these defaults.
+
+    Parameters
+    ----------
+    input
+        ``images`` trains Φ, Ω and Λ from pictures; ``poses`` trains Λ from true 2D poses.
+    preset, variant
+        Names of the settings that the values came from.
+    seed
+        Seeds the networks, the order of the data and every draw.
+    n_unlabelled, n_unpaired, n_test
+        Sizes of the three parts of the data.
+    difficulty
+        Background of generated pictures: none, plain, structured or cluttered.
+    image_size, skeleton_size, channels, gamma
+        Side of pictures and of skeleton images (px); channels of a skeleton image (1 as in the
+        paper, 3 for left, right, centre); γ, in [0, 1] image coordinates.
+    width_phi, width_omega, width_lambda, width_d
+        Widths of the networks.
+    delta
+        Δ.
+    flow_*
+        The prior: PCA dimensions, blocks, width; steps, batch and rate of its own training; noise
+        added to the plane coordinates of its training poses, without which it overfits.
+    lift_*
+        Λ's training: steps, batch, rate; ``lift_noise`` is the standard deviation of noise on its
+        2D input (plane units).
+    bone_sigma, bone_start, bone_ramp
+        σ_n of L_bl; the fractions of Λ's steps at which L_bl begins and reaches full weight. On
+        from the start it freezes depth signs at random.
+    steps, batch, lr_phi, lr_omega, lr_d
+        The training on pictures.
+    r1
+        Weight of D's gradient penalty.
+    lam
+        The paper's λ, on ‖κ(Ω(s)) − s‖².
+    weight_*
+        Weight of each term in the total.
+    drop
+        Terms left out: the ablations. Names as in :data:`TERMS`.
+    lift_from
+        ``unpaired``: Λ learns from the unpaired 2D poses, apart from Φ and Ω. ``predicted``: from
+        Ω(Φ(x)), all together, as in the paper.
+    augment
+        Random shifts, turns and scales of pictures and unpaired poses alike, and mirroring.
+    swap_background
+        Put the people of static cameras before other cameras' backgrounds.
+    silhouette_gamma
+        γ of the thick skeleton that ``sil`` compares with the foreground.
+    ema
+        Decay of the averaged Φ and Ω that are evaluated and saved.
+    supervised
+        Train the supervised ceiling too, for the table of baselines.
+    supervised_steps
+        Steps of the supervised Φ and Ω; its Λ trains for ``lift_steps``.
+    checkpoint_every_s
+        Seconds between checkpoints.
+    """
+
+    input: Literal["images", "poses"] = "images"
+    preset: str = "quick"
+    variant: str = "selfpose"
+    seed: int = 0
+
+    n_unlabelled: int = 6144
+    n_unpaired: int = 8192
+    n_test: int = 1024
+    difficulty: str = "structured"
+
+    image_size: int = 64
+    skeleton_size: int = 32
+    channels: int = 3
+    gamma: float = 500.0
+    width_phi: int = 20
+    width_omega: int = 16
+    width_lambda: int = 256
+    width_d: int = 32
+    delta: float = 10.0
+
+    flow_components: int = 26
+    flow_blocks: int = 8
+    flow_width: int = 256
+    flow_steps: int = 1000
+    flow_batch: int = 256
+    flow_lr: float = 1e-3
+    flow_noise: float = 0.004
+
+    lift_steps: int = 1200
+    lift_batch: int = 256
+    lift_lr: float = 1e-3
+    lift_noise: float = 0.0
+    bone_sigma: float = 0.1
+    bone_start: float = 0.3
+    bone_ramp: float = 0.6
+
+    steps: int = 1000
+    batch: int = 32
+    lr_phi: float = 5e-4
+    lr_omega: float = 1e-3
+    lr_d: float = 5e-4
+    r1: float = 0.05
+    lam: float = 0.1
+    weight_D: float = 1.0
+    weight_Omega: float = 10.0
+    weight_2D: float = 1.0
+    weight_3D: float = 1.0
+    weight_def: float = 1.0
+    weight_NF: float = 1.0
+    weight_bl: float = 1.0
+    weight_sil: float = 10.0
+    drop: tuple[str, ...] = ()
+
+    lift_from: Literal["unpaired", "predicted"] = "unpaired"
+    augment: bool = True
+    swap_background: bool = True
+    silhouette_gamma: float = 200.0
+    ema: float = 0.995
+
+    supervised: bool = True
+    supervised_steps: int = 300
+    checkpoint_every_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        if self.input not in ("images", "poses"):
+            raise ValueError(f"input must be 'images' or 'poses', not {self.input!r}")
+        if self.lift_from not in ("unpaired", "predicted"):
+            raise ValueError(f"lift_from must be 'unpaired' or 'predicted', not {self.lift_from!r}")
+        refuse_unknown(self.drop, TERMS, "term to drop")
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if f.type is bool and not isinstance(value, bool):
+                raise ValueError(f"{f.name} must be true or false, got {value!r}")
+            if f.type is int and (isinstance(value, bool) or not isinstance(value, int)):
+                raise ValueError(f"{f.name} must be a whole number, got {value!r}")
+            if f.type is float and (isinstance(value, bool) or not isinstance(value, int | float)):
+                raise ValueError(f"{f.name} must be a number, got {value!r}")
+            if f.type in (int, float) and f.name != "seed" and value < 0:
+                raise ValueError(f"{f.name} must not be negative, got {value}")
+        for name in ("batch", "lift_batch", "flow_batch"):
+            if getattr(self, name) < 2:
+                raise ValueError(f"{name} must be 2 or more: losses compare pairs of the batch")
+
+    @classmethod
+    def for_run(
+        cls,
+        *,
+        preset: str = "quick",
+        variant: str = "selfpose",
+        overrides: Mapping[str, Any] | None = None,
+        **more: Any,
+    ) -> "Config":
+        """Defaults, then the preset, then the variant, then the overrides.
+
+        Raises
+        ------
+        ValueError
+            For unknown presets, variants or parameters (with the nearest right name), and for
+            values of the wrong kind.
+
+        >>> Config.for_run(preset="smoke", variant="paper", seed=3).channels
+        1
+        """
+        refuse_unknown([preset], PRESETS, "preset")
+        refuse_unknown([variant], VARIANTS, "variant")
+        values = {**PRESETS[preset], **VARIANTS[variant], **(overrides or {}), **more}
+        return cls.from_dict({**values, "preset": preset, "variant": variant})
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Config":
+        """Build from plain values, as a YAML file or a record holds them; refuses unknown names."""
+        refuse_unknown(values, [f.name for f in fields(cls)], "parameter")
+        plain = dict(values)
+        if "drop" in plain:
+            if isinstance(plain["drop"], str):
+                raise ValueError(f"drop must be a list of terms, got the text {plain['drop']!r}")
+            plain["drop"] = tuple(plain["drop"])
+        return cls(**plain)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, JSON-able; :meth:`from_dict` reads them back."""
+        return asdict(self) | {"drop": list(self.drop)}
+
+    def weight(self, term: str) -> float:
+        """Weight of a term in the total; zero where the run leaves it out."""
+        refuse_unknown([term], TERMS, "term")
+        return 0.0 if term in self.drop else float(getattr(self, f"weight_{term}"))
+
+    def with_(self, **changes: Any) -> "Config":
+        """A copy with some values changed, validated again."""
+        return replace(self, **changes)
+
+    @property
+    def architecture(self) -> Architecture:
+        """Sizes of the networks."""
+        names = [f.name for f in fields(Architecture)]
+        return Architecture(**{name: getattr(self, name) for name in names})
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # Seconds: shows that every part runs, nothing more.
+    "smoke": {
+        "n_unlabelled": 256,
+        "n_unpaired": 512,
+        "n_test": 64,
+        "width_phi": 8,
+        "width_omega": 8,
+        "width_d": 8,
+        "width_lambda": 64,
+        "flow_blocks": 4,
+        "flow_width": 64,
+        "flow_steps": 60,
+        "lift_steps": 80,
+        "steps": 20,
+        "supervised_steps": 10,
+        "batch": 16,
+    },
+    # Minutes on two cores.
+    "quick": {},
+    # An hour on a laptop, minutes on a GPU.
+    "standard": {
+        "n_unlabelled": 16384,
+        "n_unpaired": 16384,
+        "n_test": 2048,
+        "width_phi": 32,
+        "width_omega": 24,
+        "width_d": 48,
+        "width_lambda": 512,
+        "flow_steps": 4000,
+        "lift_steps": 5000,
+        "steps": 20000,
+        "supervised_steps": 4000,
+    },
+    # One GPU, 128 px.
+    "paper-scale": {
+        "n_unlabelled": 65536,
+        "n_unpaired": 65536,
+        "n_test": 8192,
+        "image_size": 128,
+        "skeleton_size": 64,
+        "width_phi": 48,
+        "width_omega": 32,
+        "width_d": 64,
+        "width_lambda": 1024,
+        "flow_width": 512,
+        "flow_steps": 10000,
+        "lift_steps": 10000,
+        "steps": 60000,
+        "supervised_steps": 10000,
+        "batch": 64,
+    },
+}
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    # The seven terms together and nothing else.
+    "paper": {
+        "channels": 1,
+        "drop": ("sil",),
+        "lift_from": "predicted",
+        "augment": False,
+        "swap_background": False,
+    },
+    # The seven terms with self-supervised help: see "What we chose" in the book.
+    "selfpose": {},
+}
+
+__all__ = [
+    "BASE_TERMS",
+    "EXTRA_TERMS",
+    "LIFTING_TERMS",
+    "PAPER_TERMS",
+    "PRESETS",
+    "TERMS",
+    "VARIANTS",
+    "Config",
+    "refuse_unknown",
+]

@@ -1,0 +1,162 @@
+"""The flow prior: how probable is a 2D pose? PCA, then affine couplings, trained by likelihood."""
+
+import math
+
+import torch
+from torch import nn
+
+from selfpose._typing import Float, Tensor
+
+
+class WhiteningPCA(nn.Module):
+    """Projects flattened poses onto their first principal components, each scaled to unit variance.
+
+    Parameters
+    ----------
+    n_features
+        Length of a flattened pose, 2J.
+    n_components
+        Dimensions kept.
+    """
+
+    mean: Tensor
+    basis: Tensor
+    scale: Tensor
+
+    def __init__(self, *, n_features: int, n_components: int) -> None:
+        super().__init__()
+        if not 1 <= n_components <= n_features - 2:
+            raise ValueError(
+                f"the flow can keep 1 to {n_features - 2} dimensions of a pose with {n_features} "
+                f"coordinates (the root's two are always zero), not {n_components}"
+            )
+        self.register_buffer("mean", torch.zeros(n_features))
+        self.register_buffer("basis", torch.eye(n_components, n_features))
+        self.register_buffer("scale", torch.ones(n_components))
+
+    def fit(self, poses: Float[Tensor, "N F"]) -> None:
+        """Set mean, directions and standard deviations from poses."""
+        n_components = len(self.basis)
+        if len(poses) <= n_components:
+            raise ValueError(f"{len(poses)} poses are too few for {n_components} components")
+        self.mean.copy_(poses.mean(dim=0))
+        _, s, vh = torch.linalg.svd((poses - self.mean).double(), full_matrices=False)
+        self.basis.copy_(vh[:n_components])
+        deviation = s[:n_components] / math.sqrt(len(poses) - 1)
+        self.scale.copy_(deviation.clamp(min=1e-8))
+
+    def forward(self, poses: Float[Tensor, "*b F"]) -> Float[Tensor, "*b K"]:
+        return ((poses - self.mean) @ self.basis.mT) / self.scale
+
+    def inverse(self, code: Float[Tensor, "*b K"]) -> Float[Tensor, "*b F"]:
+        """Back to pose space; what the dropped components held is lost."""
+        return (code * self.scale) @ self.basis + self.mean
+
+
+class AffineCoupling(nn.Module):
+    """One coupling block: rotate by a fixed orthogonal matrix, then scale and shift one half.
+
+    The second half becomes x₂ · exp(s(x₁)) + t(x₁), so the log-determinant is the sum of s, which
+    is kept within ±``bound`` by a scaled tanh.
+    """
+
+    rotation: Tensor
+
+    def __init__(self, dim: int, width: int, bound: float = 2.0) -> None:
+        super().__init__()
+        self.kept = dim // 2
+        self.bound = bound
+        self.register_buffer("rotation", torch.linalg.qr(torch.randn(dim, dim)).Q)
+        changed = dim - self.kept
+        self.net = nn.Sequential(
+            nn.Linear(self.kept, width), nn.ReLU(), nn.Linear(width, 2 * changed)
+        )
+        last = self.net[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+
+    def _scale_shift(self, kept: Tensor) -> tuple[Tensor, Tensor]:
+        log_scale, shift = self.net(kept).chunk(2, dim=-1)
+        return self.bound * torch.tanh(log_scale / self.bound), shift
+
+    def forward(self, x: Float[Tensor, "*b K"]) -> tuple[Tensor, Tensor]:
+        x = x @ self.rotation
+        kept, changed = x[..., : self.kept], x[..., self.kept :]
+        log_scale, shift = self._scale_shift(kept)
+        y = torch.cat([kept, changed * log_scale.exp() + shift], dim=-1)
+        return y, log_scale.sum(dim=-1)
+
+    def inverse(self, y: Float[Tensor, "*b K"]) -> Float[Tensor, "*b K"]:
+        kept, changed = y[..., : self.kept], y[..., self.kept :]
+        log_scale, shift = self._scale_shift(kept)
+        return torch.cat([kept, (changed - shift) * (-log_scale).exp()], dim=-1) @ self.rotation.mT
+
+
+class FlowPrior(nn.Module):
+    """log p(y) of a root-centred 2D pose on the normalised plane, by PCA and a coupling flow.
+
+    Parameters
+    ----------
+    n_joints
+        J.
+    n_components
+        Dimensions of the PCA (ElePose keeps 26 for 17 joints).
+    n_blocks, width
+        Coupling blocks, and units in the hidden layer of each.
+
+    The density is that of the whitened PCA code, in nats: comparable between poses, not between
+    priors with different PCAs. Source: the term L_NF, after ElePose (Wandt et al. 2022).
+    """
+
+    def __init__(
+        self, *, n_joints: int, n_components: int = 26, n_blocks: int = 8, width: int = 256
+    ) -> None:
+        super().__init__()
+        self.n_joints = n_joints
+        self.pca = WhiteningPCA(n_features=2 * n_joints, n_components=n_components)
+        self.blocks = nn.ModuleList(AffineCoupling(n_components, width) for _ in range(n_blocks))
+
+    @property
+    def n_components(self) -> int:
+        return len(self.pca.scale)
+
+    def code_to_noise(self, code: Float[Tensor, "*b K"]) -> tuple[Tensor, Tensor]:
+        """PCA code → noise z, with log |det ∂z/∂code|."""
+        log_det = torch.zeros_like(code[..., 0])
+        for block in self.blocks:
+            code, contribution = block(code)
+            log_det = log_det + contribution
+        return code, log_det
+
+    def noise_to_code(self, noise: Float[Tensor, "*b K"]) -> Float[Tensor, "*b K"]:
+        """The exact inverse of :meth:`code_to_noise`."""
+        for block in reversed(self.blocks):
+            noise = block.inverse(noise)  # type: ignore[operator]
+        return noise
+
+    def pose_to_noise(self, pose: Float[Tensor, "*b J 2"]) -> Float[Tensor, "*b K"]:
+        """2D pose → noise."""
+        return self.code_to_noise(self.pca(pose.flatten(-2)))[0]
+
+    def noise_to_pose(self, noise: Float[Tensor, "*b K"]) -> Float[Tensor, "*b J 2"]:
+        """Noise → 2D pose, inside the span of the PCA."""
+        return self.pca.inverse(self.noise_to_code(noise)).unflatten(-1, (self.n_joints, 2))
+
+    def log_prob(self, pose: Float[Tensor, "*b J 2"]) -> Float[Tensor, "*b"]:
+        """log p(y) in nats."""
+        noise, log_det = self.code_to_noise(self.pca(pose.flatten(-2)))
+        constant = 0.5 * self.n_components * math.log(2 * math.pi)
+        return log_det - 0.5 * noise.square().sum(dim=-1) - constant
+
+    def sample(
+        self, n: int, *, temperature: float = 1.0, generator: torch.Generator | None = None
+    ) -> Float[Tensor, "n J 2"]:
+        """Draw poses; ``temperature`` scales the noise (below 1: closer to typical poses)."""
+        noise = torch.randn(n, self.n_components, generator=generator)
+        return self.noise_to_pose(temperature * noise.to(self.pca.scale))
+
+    forward = log_prob
+
+
+__all__ = ["AffineCoupling", "FlowPrior", "WhiteningPCA"]

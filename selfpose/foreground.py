@@ -1,0 +1,56 @@
+"""What moves before a static camera: background by median, foreground by difference. Ours."""
+
+import torch
+
+from selfpose._typing import Float, Int, Tensor, UInt8
+
+MIN_FRAMES = 8
+"""Fewer pictures than this from one camera give no background."""
+
+
+def static_background(
+    images: UInt8[Tensor, "N 3 H W"], sequence: Int[Tensor, " N"]
+) -> tuple[UInt8[Tensor, "S 3 H W"], Int[Tensor, " N"]]:
+    """The median picture of each sequence, and which of them each picture belongs to."""
+    numbers, row = sequence.unique(return_inverse=True)
+    medians = [images[row == k].median(dim=0).values for k in range(len(numbers))]
+    return torch.stack(medians), row
+
+
+def static_foreground(
+    images: UInt8[Tensor, "N 3 H W"],
+    sequence: Int[Tensor, " N"],
+    *,
+    threshold: float = 0.06,
+    softness: float = 0.02,
+) -> Float[Tensor, "N H W"]:
+    """How surely each pixel differs from its camera's median picture, in [0, 1].
+
+    Parameters
+    ----------
+    images, sequence
+        Pictures of static cameras, and which camera took each.
+    threshold, softness
+        Difference (of 1) at which a pixel counts half, and the width of the change.
+
+    Raises
+    ------
+    ValueError
+        If a sequence has fewer than 8 pictures: these are not videos of static cameras, and the
+        silhouette term must be dropped.
+    """
+    medians, row = static_background(images, sequence)
+    fewest = int(row.bincount().min())
+    if fewest < MIN_FRAMES:
+        raise ValueError(
+            f"the silhouette term needs pictures of static cameras, at least {MIN_FRAMES} from "
+            f"each; one sequence has only {fewest}. Drop the term 'sil' for loose pictures"
+        )
+    parts = []
+    for chunk, rows in zip(images.split(512), row.split(512), strict=True):
+        difference = (chunk.float() - medians[rows].float()).abs().amax(dim=1) / 255
+        parts.append(torch.sigmoid((difference - threshold) / softness))
+    return torch.cat(parts)
+
+
+__all__ = ["MIN_FRAMES", "static_background", "static_foreground"]

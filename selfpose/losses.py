@@ -1,0 +1,130 @@
+"""The seven losses of the paper, and the terms that we add: pure functions, one value a batch."""
+
+import torch
+from torch.nn import functional
+
+from selfpose._typing import Float, Tensor
+from selfpose.metrics import bone_lengths
+from selfpose.skeleton import Skeleton
+
+
+def pose_norm(difference: Float[Tensor, "*b J C"]) -> Float[Tensor, "*b"]:
+    """‖·‖ over all coordinates of a pose, smooth at zero."""
+    return (difference.square().sum(dim=(-2, -1)) + 1e-12).sqrt()
+
+
+def discriminator_loss(
+    real_logits: Float[Tensor, "*b"], fake_logits: Float[Tensor, "*b"]
+) -> Float[Tensor, ""]:
+    """L_D for D (loss 1): −E_w[log D(w)] − E_s[log(1 − D(s))], from D's logits."""
+    return functional.softplus(-real_logits).mean() + functional.softplus(fake_logits).mean()
+
+
+def adversarial_loss(fake_logits: Float[Tensor, "*b"]) -> Float[Tensor, ""]:
+    """L_D for Φ (loss 1) in its non-saturating form, −E_s[log D(s)]."""
+    return functional.softplus(-fake_logits).mean()
+
+
+def r1_penalty(
+    real_logits: Float[Tensor, " b"], real: Float[Tensor, "b *shape"]
+) -> Float[Tensor, ""]:
+    """½ E_w‖∇D(w)‖²: keeps D smooth at real skeleton images (Mescheder et al. 2018).
+
+    ``real`` must require gradients and have led to ``real_logits``.
+    """
+    (gradient,) = torch.autograd.grad(real_logits.sum(), real, create_graph=True)
+    return 0.5 * gradient.flatten(1).square().sum(dim=1).mean()
+
+
+def regressor_loss(
+    pose: Float[Tensor, "b J 2"], pose_from_image: Float[Tensor, "b J 2"]
+) -> Float[Tensor, ""]:
+    """First half of L_Ω (loss 2): ‖Ω(κ(u)) − u‖², summed over joints, [0, 1] coordinates."""
+    return (pose_from_image - pose).square().sum(dim=(-2, -1)).mean()
+
+
+def redrawing_loss(
+    image: Float[Tensor, "b K H W"], redrawn: Float[Tensor, "b K H W"]
+) -> Float[Tensor, ""]:
+    """Second half of L_Ω (loss 2): ‖κ(Ω(s)) − s‖², averaged over pixels; the paper's λ weights it."""
+    return (redrawn - image).square().mean()
+
+
+def reprojection_loss(
+    pose_2d: Float[Tensor, "b J 2"], pose_2d_back: Float[Tensor, "b J 2"]
+) -> Float[Tensor, ""]:
+    """L_2D (loss 3): ‖y − y'‖, the pose against itself after the cycle, normalised plane."""
+    return pose_norm(pose_2d - pose_2d_back).mean()
+
+
+def consistency_loss(
+    pose_3d_rotated: Float[Tensor, "b J 3"], pose_3d_relifted: Float[Tensor, "b J 3"]
+) -> Float[Tensor, ""]:
+    """L_3D (loss 4): ‖ṽ − ṽ'‖ in the rotated frame, method units."""
+    return pose_norm(pose_3d_rotated - pose_3d_relifted).mean()
+
+
+def deformation_loss(
+    pose_3d: Float[Tensor, "b J 3"], pose_3d_back: Float[Tensor, "b J 3"]
+) -> Float[Tensor, ""]:
+    """L_def (loss 5): ‖(v⁽ʲ⁾ − v⁽ᵏ⁾) − (v'⁽ʲ⁾ − v'⁽ᵏ⁾)‖ over pairs (j, k) of the batch.
+
+    Pairs are neighbours in the (shuffled) batch, b of them; they need share nothing. Method units.
+    """
+    before = pose_3d - pose_3d.roll(1, dims=0)
+    after = pose_3d_back - pose_3d_back.roll(1, dims=0)
+    return pose_norm(before - after).mean()
+
+
+def flow_loss(log_prob: Float[Tensor, " b"]) -> Float[Tensor, ""]:
+    """L_NF (loss 6): −log p(ỹ), the rotated pose's negative log-likelihood in nats."""
+    return -log_prob.mean()
+
+
+def bone_length_loss(
+    pose_3d: Float[Tensor, "b J 3"], skeleton: Skeleton, *, sigma: float = 0.1
+) -> Float[Tensor, ""]:
+    """L_bl (loss 7): Σ_n (b_n − b̄_n)² / (2σ²), b_n relative to the mean bone of that pose.
+
+    Parameters
+    ----------
+    sigma
+        σ_n, the same for all bones; 0.1 gives ElePose's weight of 50.
+
+    Raises
+    ------
+    ValueError
+        If the skeleton knows no relative bone lengths.
+    """
+    if skeleton.relative_bone_lengths is None:
+        raise ValueError(
+            f"the bone-length loss needs relative_bone_lengths, which skeleton {skeleton.name!r} "
+            "does not state; drop the term 'bl' or measure them"
+        )
+    lengths = bone_lengths(pose_3d, skeleton)
+    relative = lengths / lengths.mean(dim=-1, keepdim=True).clamp(min=1e-6)
+    expected = relative.new_tensor(skeleton.relative_bone_lengths)
+    return ((relative - expected).square() / (2 * sigma**2)).sum(dim=-1).mean()
+
+
+def silhouette_loss(
+    drawn: Float[Tensor, "b H W"], foreground: Float[Tensor, "b H W"]
+) -> Float[Tensor, ""]:
+    """Ours: a thickly drawn skeleton against the foreground of a static camera, both in [0, 1]."""
+    return (drawn - foreground).square().mean()
+
+
+__all__ = [
+    "adversarial_loss",
+    "bone_length_loss",
+    "consistency_loss",
+    "deformation_loss",
+    "discriminator_loss",
+    "flow_loss",
+    "pose_norm",
+    "r1_penalty",
+    "redrawing_loss",
+    "regressor_loss",
+    "reprojection_loss",
+    "silhouette_loss",
+]

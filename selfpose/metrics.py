@@ -1,0 +1,187 @@
+"""Errors of 2D and 3D poses under their full names: the variant is part of each name.
+
+Every function maps (..., J, 3) or (..., J, 2) poses to one value a pose; callers average. Poses in
+3D are in millimetres unless a docstring says otherwise.
+"""
+
+from collections.abc import Iterator
+from itertools import product
+
+import torch
+
+from selfpose._typing import Bool, Float, Shaped, Tensor
+from selfpose.skeleton import Skeleton
+
+
+def root_centred(pose: Float[Tensor, "*b J C"], root: int) -> Float[Tensor, "*b J C"]:
+    """Subtract the root joint."""
+    return pose - pose[..., root : root + 1, :]
+
+
+def mpjpe(
+    predicted: Float[Tensor, "*b J 3"], target: Float[Tensor, "*b J 3"], *, root: int
+) -> Float[Tensor, "*b"]:
+    """MPJPE: mean Euclidean joint error after the roots are aligned (mm)."""
+    difference = root_centred(predicted, root) - root_centred(target, root)
+    return difference.norm(dim=-1).mean(dim=-1)
+
+
+def scale_to_target(
+    predicted: Float[Tensor, "*b J 3"], target: Float[Tensor, "*b J 3"], *, root: int
+) -> Float[Tensor, "*b J 3"]:
+    """Root-centre and multiply by the least-squares scale ⟨p, g⟩ / ⟨p, p⟩, never below zero."""
+    p, g = root_centred(predicted, root), root_centred(target, root)
+    size = (p * p).sum(dim=(-2, -1)).clamp(min=torch.finfo(p.dtype).tiny)
+    scale = ((p * g).sum(dim=(-2, -1)) / size).clamp(min=0)
+    return p * scale[..., None, None]
+
+
+def n_mpjpe(
+    predicted: Float[Tensor, "*b J 3"], target: Float[Tensor, "*b J 3"], *, root: int
+) -> Float[Tensor, "*b"]:
+    """N-MPJPE: MPJPE after the least-squares scale about the root (mm).
+
+    Some code in this field scales by the ratio of norms instead; that is another number.
+    """
+    return mpjpe(scale_to_target(predicted, target, root=root), target, root=root)
+
+
+def procrustes(
+    predicted: Float[Tensor, "*b J 3"],
+    target: Float[Tensor, "*b J 3"],
+    *,
+    reflection: bool = False,
+) -> Float[Tensor, "*b J 3"]:
+    """The prediction after the best similarity transform onto the target.
+
+    With ``reflection=False`` (the default) the rotation is proper, det R = +1, as the metric's
+    definition asks; ``True`` also admits mirror images, which hides depth flips.
+    """
+    centre = target.mean(dim=-2, keepdim=True)
+    p = predicted - predicted.mean(dim=-2, keepdim=True)
+    g = target - centre
+    u, s, vh = torch.linalg.svd(p.mT @ g)
+    sign = torch.ones_like(s)
+    if not reflection:
+        sign[..., -1] = torch.where((torch.linalg.det(u) * torch.linalg.det(vh)) < 0, -1.0, 1.0)
+    rotation = (u * sign[..., None, :]) @ vh
+    size = (p * p).sum(dim=(-2, -1)).clamp(min=torch.finfo(p.dtype).tiny)
+    scale = (s * sign).sum(dim=-1) / size
+    return scale[..., None, None] * (p @ rotation) + centre
+
+
+def p_mpjpe(
+    predicted: Float[Tensor, "*b J 3"],
+    target: Float[Tensor, "*b J 3"],
+    *,
+    reflection: bool = False,
+) -> Float[Tensor, "*b"]:
+    """P-MPJPE: mean joint error after Procrustes alignment, a proper rotation by default (mm)."""
+    aligned = procrustes(predicted, target, reflection=reflection)
+    return (aligned - target).norm(dim=-1).mean(dim=-1)
+
+
+def pck(
+    predicted: Float[Tensor, "*b J 3"],
+    target: Float[Tensor, "*b J 3"],
+    *,
+    root: int,
+    threshold_mm: float = 150.0,
+) -> Float[Tensor, "*b"]:
+    """PCK: percentage of joints with an error strictly below the threshold, roots aligned.
+
+    All J joints count, the root included (it is always right).
+    """
+    error = (root_centred(predicted, root) - root_centred(target, root)).norm(dim=-1)
+    return 100 * (error < threshold_mm).to(predicted.dtype).mean(dim=-1)
+
+
+def auc(
+    predicted: Float[Tensor, "*b J 3"], target: Float[Tensor, "*b J 3"], *, root: int
+) -> Float[Tensor, "*b"]:
+    """AUC: mean PCK over the 31 thresholds 0, 5, …, 150 mm.
+
+    A perfect prediction scores 100 · 30/31 = 96.77, as in the official MPI-INF-3DHP script, since
+    no error lies below 0.
+    """
+    curve = [pck(predicted, target, root=root, threshold_mm=5.0 * k) for k in range(31)]
+    return torch.stack(curve).mean(dim=0)
+
+
+def error_2d_percent(
+    predicted: Float[Tensor, "*b J 2"], target: Float[Tensor, "*b J 2"], *, image_size: int
+) -> Float[Tensor, "*b"]:
+    """Mean 2D joint error in % of the side of the image; poses in pixels. Strict about sides."""
+    return 100 * (predicted - target).norm(dim=-1).mean(dim=-1) / image_size
+
+
+def side_labellings(skeleton: Skeleton) -> Iterator[list[int]]:
+    """Joint orders with left and right exchanged in any subset of the limbs (legs, arms)."""
+    for swaps in product((False, True), repeat=len(skeleton.limbs)):
+        order = list(range(skeleton.n_joints))
+        for limb, swapped in zip(skeleton.limbs, swaps, strict=True):
+            if swapped:
+                for left, right in limb:
+                    order[left], order[right] = right, left
+        yield order
+
+
+def best_labelling(
+    predicted: Shaped[Tensor, "*b J 2"], target: Shaped[Tensor, "*b J 2"], skeleton: Skeleton
+) -> Shaped[Tensor, "*b J 2"]:
+    """The prediction with left and right of each limb exchanged where that fits the target better.
+
+    Uses the truth, so it is for analysis only: it measures a pose up to its left/right labels.
+    """
+    options = torch.stack([predicted[..., order, :] for order in side_labellings(skeleton)])
+    error = (options - target).norm(dim=-1).mean(dim=-1)
+    best = error.argmin(dim=0)
+    index = best[None, ..., None, None].expand(1, *options.shape[1:])
+    return options.gather(0, index)[0]
+
+
+def side_tolerant_error_2d_percent(
+    predicted: Float[Tensor, "*b J 2"],
+    target: Float[Tensor, "*b J 2"],
+    *,
+    image_size: int,
+    skeleton: Skeleton,
+) -> Float[Tensor, "*b"]:
+    """2D error in % with left and right forgiven limb by limb (arms and legs apart)."""
+    matched = best_labelling(predicted, target, skeleton)
+    return error_2d_percent(matched, target, image_size=image_size)
+
+
+def facing_is_right(
+    predicted: Float[Tensor, "*b J 2"], target: Float[Tensor, "*b J 2"], skeleton: Skeleton
+) -> Bool[Tensor, "*b"]:
+    """Whether the pose fits the truth better as it is than with all left and right exchanged."""
+    swapped = predicted[..., list(skeleton.flip), :]
+    own = (predicted - target).norm(dim=-1).mean(dim=-1)
+    twin = (swapped - target).norm(dim=-1).mean(dim=-1)
+    return own <= twin
+
+
+def bone_lengths(pose: Float[Tensor, "*b J C"], skeleton: Skeleton) -> Float[Tensor, "*b B"]:
+    """Length of each bone, in the pose's own unit."""
+    parents = [p for p, _ in skeleton.bones]
+    children = [c for _, c in skeleton.bones]
+    return (pose[..., children, :] - pose[..., parents, :]).norm(dim=-1)
+
+
+__all__ = [
+    "auc",
+    "best_labelling",
+    "bone_lengths",
+    "error_2d_percent",
+    "facing_is_right",
+    "mpjpe",
+    "n_mpjpe",
+    "p_mpjpe",
+    "pck",
+    "procrustes",
+    "root_centred",
+    "scale_to_target",
+    "side_labellings",
+    "side_tolerant_error_2d_percent",
+]

@@ -1,0 +1,277 @@
+"""Φ → Ω → Λ: from a picture to a 3D pose, and the trained networks on disk."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn import functional
+
+from selfpose._typing import Float, Tensor, UInt8
+from selfpose.camera import DEPTH_OFFSET, PixelScale, lift
+from selfpose.flow import FlowPrior
+from selfpose.networks import Lifter, PoseRegressor, SkeletonEncoder
+from selfpose.skeleton import Skeleton
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What the three networks say of a batch of pictures.
+
+    ``skeleton_image`` is ``None`` where 2D poses were given instead of pictures.
+    """
+
+    skeleton_image: Tensor | None  # s, (b, K, h, h) in (0, 1)
+    pose_2d: Tensor  # y, (b, J, 2) pixels of the picture
+    pose_3d: Tensor  # v, (b, J, 3) method units, camera frame, root at depth Δ
+    elevation: Tensor  # α, (b) radians
+
+
+def images_to_input(images: UInt8[Tensor, "b 3 H W"]) -> Float[Tensor, "b 3 H W"]:
+    """uint8 pictures → the [−1, 1] floats that Φ takes."""
+    return images.float() / 127.5 - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """Everything needed to build the networks again, apart from the skeleton."""
+
+    image_size: int = 64
+    skeleton_size: int = 32
+    channels: int = 1
+    gamma: float = 500.0
+    width_phi: int = 32
+    width_omega: int = 24
+    width_lambda: int = 256
+    flow_components: int = 26
+    flow_blocks: int = 8
+    flow_width: int = 256
+    delta: float = DEPTH_OFFSET
+
+
+class PosePipeline(nn.Module):
+    """Φ, Ω, Λ and the flow prior over one skeleton, with the pixel scale they were trained at.
+
+    Parameters
+    ----------
+    skeleton
+        The body.
+    architecture
+        Sizes of the networks.
+    scale
+        Map between pixels of pictures with side ``architecture.image_size`` and the plane.
+    with_images
+        ``False`` leaves Φ and Ω out: lifting from 2D poses alone.
+    """
+
+    def __init__(
+        self,
+        *,
+        skeleton: Skeleton,
+        architecture: Architecture,
+        scale: PixelScale,
+        with_images: bool = True,
+    ) -> None:
+        super().__init__()
+        a = architecture
+        self.skeleton = skeleton
+        self.architecture = a
+        self.scale = scale
+        self.phi: SkeletonEncoder | None = None
+        self.omega: PoseRegressor | None = None
+        if with_images:
+            self.phi = SkeletonEncoder(
+                image_size=a.image_size,
+                skeleton_size=a.skeleton_size,
+                channels=a.channels,
+                width=a.width_phi,
+            )
+            self.omega = PoseRegressor(
+                skeleton_size=a.skeleton_size,
+                channels=a.channels,
+                n_joints=skeleton.n_joints,
+                width=a.width_omega,
+            )
+        self.lifter = Lifter(
+            n_joints=skeleton.n_joints, root=skeleton.root, width=a.width_lambda
+        )
+        self.flow = FlowPrior(
+            n_joints=skeleton.n_joints,
+            n_components=a.flow_components,
+            n_blocks=a.flow_blocks,
+            width=a.flow_width,
+        )
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def unit_to_plane(self, pose: Float[Tensor, "*b J 2"]) -> Float[Tensor, "*b J 2"]:
+        """Ω's [0, 1] image coordinates → root-centred joints on the normalised plane."""
+        pixels = pose * self.architecture.image_size
+        return self.scale.pixels_to_plane(pixels, self.skeleton.root)
+
+    @torch.no_grad()
+    def predict_from_poses(
+        self, poses: Float[Tensor, "b J 2"], *, batch_size: int = 1024
+    ) -> Prediction:
+        """Lift 2D poses given in pixels.
+
+        Raises
+        ------
+        ValueError
+            If the joint count is wrong or coordinates are not finite.
+        """
+        joints = self.skeleton.n_joints
+        if poses.ndim != 3 or poses.shape[1:] != (joints, 2):
+            raise ValueError(
+                f"expected 2D poses of shape (N, {joints}, 2) for the skeleton "
+                f"{self.skeleton.name!r}, got {tuple(poses.shape)}"
+            )
+        if not torch.isfinite(poses).all():
+            raise ValueError("2D poses hold NaN or infinite coordinates; drop or mend them")
+        plane = self.scale.pixels_to_plane(poses.to(self.device), self.skeleton.root)
+        depth, elevation = [], []
+        for chunk in plane.split(batch_size):
+            d, alpha = self.lifter(chunk)
+            depth.append(d)
+            elevation.append(alpha)
+        lifted = lift(plane, torch.cat(depth), delta=self.architecture.delta)
+        return Prediction(
+            skeleton_image=None,
+            pose_2d=poses.to(self.device),
+            pose_3d=lifted,
+            elevation=torch.cat(elevation),
+        )
+
+    @torch.no_grad()
+    def predict(self, images: UInt8[Tensor, "b 3 H W"], *, batch_size: int = 128) -> Prediction:
+        """Pictures → skeleton images, 2D poses (pixels of the picture given), 3D poses.
+
+        Pictures of another size are resized to the size trained at; they must be square crops
+        of one person at about the scale of the training pictures.
+
+        Raises
+        ------
+        ValueError
+            If the pipeline has no Φ, or the pictures are not (N, 3, H, H) uint8.
+        """
+        if self.phi is None or self.omega is None:
+            raise ValueError(
+                "these weights lift 2D poses only (input 'poses'); use predict_from_poses, or "
+                "weights trained from images"
+            )
+        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
+            raise ValueError(
+                f"expected uint8 pictures of shape (N, 3, H, H), got {images.dtype} "
+                f"{tuple(images.shape)}"
+            )
+        height, width = images.shape[-2:]
+        if height != width:
+            raise ValueError(
+                f"expected square pictures, got {width}×{height} px; crop a square about the person"
+            )
+        size = self.architecture.image_size
+        skeleton_images, poses = [], []
+        for chunk in images.split(batch_size):
+            x = images_to_input(chunk.to(self.device))
+            if height != size:
+                x = functional.interpolate(
+                    x, (size, size), mode="bilinear", antialias=True, align_corners=False
+                )
+            s = self.phi(x)
+            skeleton_images.append(s)
+            poses.append(self.omega(s) * size)
+        lifted = self.predict_from_poses(torch.cat(poses))
+        return Prediction(
+            skeleton_image=torch.cat(skeleton_images),
+            pose_2d=lifted.pose_2d * (height / size),
+            pose_3d=lifted.pose_3d,
+            elevation=lifted.elevation,
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """What :func:`load` needs beside the weights, JSON-able."""
+        return {
+            "format": FORMAT,
+            "skeleton": self.skeleton.to_dict(),
+            "architecture": vars(self.architecture),
+            "length_px": self.scale.length_px,
+            "with_images": self.phi is not None,
+        }
+
+
+def save(pipeline: PosePipeline, path: str | Path) -> None:
+    """Write weights and description to one safetensors file, whole or not at all."""
+    path = Path(path)
+    tensors = {k: v.detach().cpu().contiguous() for k, v in pipeline.state_dict().items()}
+    partial = path.with_name(path.name + ".part")
+    save_file(tensors, partial, metadata={"selfpose": json.dumps(pipeline.describe())})
+    os.replace(partial, path)
+
+
+def load(
+    path: str | Path, *, skeleton: Skeleton | None = None, device: str | torch.device = "cpu"
+) -> PosePipeline:
+    """Read a pipeline back from :func:`save`'s file; runs no code from it.
+
+    Parameters
+    ----------
+    skeleton
+        The body that the caller expects, if it matters.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is no selfpose weights file, or is of another skeleton than the caller's.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such weights file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get("selfpose")
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path}: not a readable safetensors file ({error})") from error
+    if text is None:
+        raise ValueError(f"{path}: a safetensors file, but not one that selfpose wrote")
+    described = json.loads(text)
+    if described.get("format") != FORMAT:
+        raise ValueError(
+            f"{path}: weights format {described.get('format')}, this selfpose reads {FORMAT}"
+        )
+    body = Skeleton.from_dict(described["skeleton"])
+    if skeleton is not None and body.joints != skeleton.joints:
+        raise ValueError(
+            f"{path}: trained for the skeleton {body.name!r} with {body.n_joints} joints, but "
+            f"{skeleton.name!r} with {skeleton.n_joints} joints was asked for"
+        )
+    pipeline = PosePipeline(
+        skeleton=body,
+        architecture=Architecture(**described["architecture"]),
+        scale=PixelScale(length_px=described["length_px"]),
+        with_images=described["with_images"],
+    )
+    pipeline.load_state_dict(tensors)
+    return pipeline.to(device).eval()
+
+
+__all__ = [
+    "Architecture",
+    "PosePipeline",
+    "Prediction",
+    "images_to_input",
+    "load",
+    "save",
+]

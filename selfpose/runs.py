@@ -1,0 +1,173 @@
+"""One run from parameters to record: data, training, baselines, evaluation, files."""
+
+import datetime
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from selfpose.baselines import baseline_errors, train_supervised
+from selfpose.config import Config
+from selfpose.data.protocol import PoseDataset
+from selfpose.data.sources import load_dataset
+from selfpose.evaluation import evaluate
+from selfpose.pipeline import save
+from selfpose.records import RECORD, Record, environment, read_record, write_run
+from selfpose.training import train
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataChoice:
+    """Which data a run uses; folders as in :func:`selfpose.data.sources.load_dataset`."""
+
+    name: str = "embedded"
+    data_root: str | None = None
+    data_train: str | None = None
+    data_test: str | None = None
+    cache: str | None = None
+
+    def load(self, config: Config, *, progress: bool = True) -> PoseDataset:
+        """The data set at the sizes that the config says.
+
+        The data's seed is 0 whatever the run's: runs with several seeds share the data.
+        """
+        return load_dataset(
+            self.name,
+            data_root=self.data_root,
+            data_train=self.data_train,
+            data_test=self.data_test,
+            cache=self.cache,
+            progress=progress,
+            image_size=config.image_size,
+            n_unlabelled=config.n_unlabelled,
+            n_unpaired=config.n_unpaired,
+            n_test=config.n_test,
+            difficulty=config.difficulty,
+            seed=0,
+        )
+
+
+def default_device() -> str:
+    """``cuda`` where there is one, else ``cpu``."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def finished_run(out: str | Path, config: Config, experiment: str, dataset: str) -> Record | None:
+    """The record of a whole run in that folder, if it is this run.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds a finished run with other parameters: results are never overwritten.
+    """
+    out = Path(out)
+    if not (out / RECORD).is_file():
+        return None
+    record = read_record(out)
+    now: dict[str, Any] = {**config.to_dict(), "experiment": experiment, "dataset": dataset}
+    kept = {
+        **record["parameters"],
+        "experiment": record["experiment"],
+        "dataset": record["dataset"],
+    }
+    changed = sorted(k for k in {*now, *kept} if now.get(k) != kept.get(k))
+    if changed:
+        shown = ", ".join(f"{k}: {kept.get(k)!r}, now {now.get(k)!r}" for k in changed[:4])
+        raise ValueError(
+            f"{out}: holds a finished run with other parameters ({shown}); choose another folder, "
+            "or remove that one"
+        )
+    return record
+
+
+def run_experiment(
+    config: Config,
+    *,
+    out: str | Path,
+    data: DataChoice | None = None,
+    dataset: PoseDataset | None = None,
+    experiment: str = "single",
+    device: str | None = None,
+    progress: bool = True,
+) -> Record:
+    """Train, evaluate and leave ``record.json``, ``history.json`` and ``weights.safetensors``.
+
+    A finished run of the same parameters is returned as it is; a killed one continues from its
+    checkpoint. The checkpoint goes once the record is written.
+
+    Parameters
+    ----------
+    config
+        Every parameter of the run.
+    out
+        The run's folder.
+    data, dataset
+        Which data to load, or a data set already loaded.
+    experiment
+        The name that tables group runs by.
+    device
+        Where to compute; a GPU where there is one by default.
+    progress
+        Whether to show progress bars.
+
+    Raises
+    ------
+    ValueError
+        If parameters or data do not fit, or the folder holds another run.
+    TrainingDiverged
+        If a loss becomes NaN; the record is then not written.
+    """
+    out = Path(out)
+    data = data or DataChoice()
+    name = dataset.name if dataset is not None else data.name
+    if (done := finished_run(out, config, experiment, name)) is not None:
+        return done
+    out.mkdir(parents=True, exist_ok=True)
+    device = device or default_device()
+    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    begun = time.monotonic()
+    if dataset is None:
+        dataset = data.load(config, progress=progress)
+    seconds = {"data": time.monotonic() - begun}
+    pipeline, runner = train(dataset, config, out=out, device=device, progress=progress)
+    seconds |= runner.seconds
+    supervised = None
+    if config.supervised and dataset.ceiling is not None:
+        clock = time.monotonic()
+        supervised = train_supervised(dataset, config, out=out, device=device, progress=progress)
+        seconds["supervised"] = time.monotonic() - clock
+    clock = time.monotonic()
+    record: Record = {
+        "experiment": experiment,
+        "variant": config.variant,
+        "dataset": dataset.name,
+        "preset": config.preset,
+        "input": config.input,
+        "seed": config.seed,
+        "parameters": config.to_dict(),
+        "data": dataset.provenance,
+        **environment(device),
+        "started": started,
+        **evaluate(pipeline, dataset.test),
+        "n_test": len(dataset.test),
+        "baselines": baseline_errors(pipeline, dataset, supervised),
+    }
+    seconds["evaluation"] = time.monotonic() - clock
+    record["seconds"] = seconds
+    # Stages count what killed attempts spent on them, too: their sum is the run's duration.
+    record["duration_s"] = sum(seconds.values())
+    write_run(
+        out,
+        record,
+        history=runner.history,
+        write_weights=lambda path: save(pipeline, path),
+    )
+    for folder in (out / "checkpoint", out / "supervised"):
+        shutil.rmtree(folder, ignore_errors=True)
+    return read_record(out)
+
+
+__all__ = ["DataChoice", "default_device", "finished_run", "run_experiment"]

@@ -1,0 +1,200 @@
+"""What every training shares: steps with their own seed, progress, checkpoints, NaN caught."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from selfpose._typing import Tensor
+
+
+class TrainingDiverged(RuntimeError):
+    """A loss term became NaN or infinite; says which, and at which step."""
+
+
+def check_finite(terms: Mapping[str, Tensor], *, stage: str, step: int) -> None:
+    """Raise :class:`TrainingDiverged` naming the first term that is not finite."""
+    for name, value in terms.items():
+        if not torch.isfinite(value).all():
+            raise TrainingDiverged(
+                f"stage {stage!r}, step {step}: the term {name!r} became {float(value.detach())}. "
+                "The checkpoint before it is kept; a smaller learning rate of that stage, or a "
+                "smaller weight of that term, is the usual cure"
+            )
+
+
+def step_generator(seed: int, stage: str, step: int) -> torch.Generator:
+    """The random source of one step: a function of seed, stage and step alone.
+
+    A resumed run therefore draws what the uninterrupted one would have drawn.
+    """
+    mixed = seed
+    for char in f"{stage}/{step}":
+        mixed = (mixed * 1_000_003 + ord(char)) % (2**63 - 1)
+    return torch.Generator().manual_seed(mixed)
+
+
+def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """Write a file under another name, then rename: it is there whole or not at all."""
+    partial = path.with_name(path.name + ".part")
+    try:
+        write(partial)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@dataclass(kw_only=True)
+class Stage:
+    """One part of a training: what it changes, and how it takes a step.
+
+    ``step(number, generator)`` updates ``modules`` by ``optimisers`` and returns its terms as
+    numbers; ``monitor()`` measures now and then what a reader of the log wants to see.
+    """
+
+    name: str
+    n_steps: int
+    modules: dict[str, nn.Module]
+    optimisers: dict[str, torch.optim.Optimizer]
+    step: Callable[[int, torch.Generator], dict[str, float]]
+    monitor: Callable[[], dict[str, float]] | None = None
+    log_every: int = 20
+    monitor_every: int = 100
+
+
+@dataclass(kw_only=True)
+class Runner:
+    """Runs stages one after the other and continues where a killed run stopped.
+
+    Parameters
+    ----------
+    identity
+        What the run is (its parameters): a checkpoint of another identity is refused.
+    folder
+        Where the checkpoint lives; ``None`` keeps none.
+    seed, progress, checkpoint_every_s
+        Seed of the steps; whether to show bars (``None``: when stderr is a terminal or shown in a
+        notebook run); seconds between checkpoints.
+    """
+
+    identity: dict[str, Any]
+    folder: Path | None = None
+    seed: int = 0
+    progress: bool | None = True
+    checkpoint_every_s: float = 60.0
+    history: dict[str, list[dict[str, float]]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def checkpoint(self) -> Path | None:
+        return None if self.folder is None else self.folder / "checkpoint" / "state.pt"
+
+    def _read(self) -> dict[str, Any] | None:
+        if self.checkpoint is None or not self.checkpoint.is_file():
+            return None
+        try:
+            state = torch.load(self.checkpoint, weights_only=True, map_location="cpu")
+        except Exception as error:  # any unreadable file gets the same advice
+            raise ValueError(
+                f"{self.checkpoint}: unreadable checkpoint ({error}); remove the folder "
+                f"{self.checkpoint.parent} to start this run again"
+            ) from error
+        kept = json.loads(state["identity"])
+        now = json.loads(json.dumps(self.identity))
+        if kept != now:
+            changed = sorted(k for k in {*kept, *now} if kept.get(k) != now.get(k))
+            raise ValueError(
+                f"{self.checkpoint}: belongs to a run with other {', '.join(changed)}; choose "
+                "another output folder, or remove that one to start again"
+            )
+        return state
+
+    def _write(self, stage: Stage, done: int) -> None:
+        if self.checkpoint is None:
+            return
+        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        state = {
+            "identity": json.dumps(self.identity),
+            "stage": stage.name,
+            "done": done,
+            "history": json.dumps(self.history),
+            "seconds": json.dumps(self.seconds),
+            "modules": {k: m.state_dict() for k, m in stage.modules.items()},
+            "optimisers": {k: o.state_dict() for k, o in stage.optimisers.items()},
+        }
+        write_whole(self.checkpoint, lambda part: torch.save(state, part))
+
+    def run(self, stages: list[Stage]) -> None:
+        """Run every stage to its end.
+
+        Raises
+        ------
+        TrainingDiverged
+            If a term becomes NaN; the last checkpoint stays.
+        ValueError
+            If the checkpoint found is unreadable or of another run.
+        """
+        state = self._read()
+        start, done = 0, 0
+        if state is not None:
+            names = [s.name for s in stages]
+            start, done = names.index(state["stage"]), int(state["done"])
+            stage = stages[start]
+            for name, module in stage.modules.items():
+                module.load_state_dict(state["modules"][name])
+            for name, optimiser in stage.optimisers.items():
+                optimiser.load_state_dict(state["optimisers"][name])
+            self.history = json.loads(state["history"])
+            self.seconds = json.loads(state["seconds"])
+        for number, stage in enumerate(stages):
+            if number >= start:
+                self._run_stage(stage, done if number == start else 0)
+
+    def _run_stage(self, stage: Stage, done: int) -> None:
+        rows = self.history.setdefault(stage.name, [])
+        spent = self.seconds.get(stage.name, 0.0)
+        begun = saved = time.monotonic()
+        bar = tqdm(
+            total=stage.n_steps,
+            initial=done,
+            desc=stage.name,
+            disable=None if self.progress is None else not self.progress,
+            file=sys.stderr,
+            mininterval=1.0,
+            dynamic_ncols=True,
+        )
+        with bar:
+            for step in range(done, stage.n_steps):
+                terms = stage.step(step, step_generator(self.seed, stage.name, step))
+                last = step + 1 == stage.n_steps
+                if step % stage.log_every == 0 or last:
+                    row = {"step": float(step), **terms}
+                    if stage.monitor and (step % stage.monitor_every == 0 or last):
+                        row |= stage.monitor()
+                    rows.append(row)
+                    shown = list(row.items())[1:6]
+                    bar.set_postfix({k: f"{v:.3g}" for k, v in shown}, refresh=False)
+                bar.update()
+                now = time.monotonic()
+                self.seconds[stage.name] = spent + now - begun
+                if last or now - saved > self.checkpoint_every_s:
+                    self._write(stage, step + 1)
+                    saved = now
+
+
+__all__ = [
+    "Runner",
+    "Stage",
+    "TrainingDiverged",
+    "check_finite",
+    "step_generator",
+    "write_whole",
+]
