@@ -1,6 +1,6 @@
 """Shape annotations: jaxtyping where it is installed (tests, contributors), plain names elsewhere.
 
-The annotations document the shapes for readers; under pytest an import hook checks them at run time.
+The annotations document shapes for readers; under pytest an import hook checks them at run time.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ else:
     except ImportError:
 
         class _Plain:
-            """Stands for ``Float`` and the like: ``Float[Tensor, "*b 3"]`` is then just ``Tensor``."""
+            """Stands for ``Float`` and its like: ``Float[Tensor, "*b 3"]`` is just ``Tensor``."""
 
             def __getitem__(self, item: Any) -> Any:
                 return item[0]

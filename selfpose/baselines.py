@@ -110,7 +110,8 @@ def supervised_image_stage(
 ) -> Stage:
     """Φ and Ω trained on pictures with their 2D poses, through the skeleton image."""
     phi, omega, device = pipeline.phi, pipeline.omega, pipeline.device
-    assert phi is not None and omega is not None
+    assert phi is not None
+    assert omega is not None
     images = labels.images.to(device)
     poses = (labels.poses_2d / dataset.image_size).to(device)
     parameters = [*phi.parameters(), *omega.parameters()]

@@ -97,10 +97,12 @@ def train(
     """Train, evaluate, and leave a record."""
     from selfpose.runs import DataChoice, run_experiment
 
+    overrides = parse_overrides(settings)
+    for name in ("input", "preset", "variant", "seed"):
+        if name in overrides:
+            raise ValueError(f"{name} has an option of its own: give --{name}, not --set {name}=…")
     config = Config.for_run(
-        preset=preset,
-        variant=variant,
-        overrides={**parse_overrides(settings), "input": input_, "seed": seed},
+        preset=preset, variant=variant, overrides={**overrides, "input": input_, "seed": seed}
     )
     choice = DataChoice(
         name=data,

@@ -1,6 +1,8 @@
 """Every choice of a run as one frozen, validated dataclass; presets, variants and ablations."""
 
+import contextlib
 import difflib
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
@@ -9,8 +11,9 @@ from selfpose.pipeline import Architecture
 
 PAPER_TERMS: tuple[str, ...] = ("D", "Omega", "2D", "3D", "def", "NF", "bl")
 """The seven losses, in the paper's order."""
-EXTRA_TERMS: tuple[str, ...] = ("sil",)
-"""Ours: ``sil``, the silhouette against the foreground of a static camera."""
+EXTRA_TERMS: tuple[str, ...] = ("sil", "side")
+"""Ours: ``sil``, the silhouette against the foreground of a static camera; ``side``, the prior on
+left and right that is learnt from the unpaired poses."""
 TERMS = PAPER_TERMS + EXTRA_TERMS
 BASE_TERMS: tuple[str, ...] = ("2D", "3D", "def")
 """Our reading of the paper's L_base: the geometric core."""
@@ -81,6 +84,9 @@ class Config:
         Put the people of static cameras before other cameras' backgrounds.
     silhouette_gamma
         γ of the thick skeleton that ``sil`` compares with the foreground.
+    side_steps, side_noise, side_start
+        Training steps of the prior on sides; the largest noise on its poses (plane units); the
+        fraction of ``steps`` at which its term begins.
     ema
         Decay of the averaged Φ and Ω that are evaluated and saved.
     supervised
@@ -142,12 +148,16 @@ class Config:
     weight_NF: float = 1.0
     weight_bl: float = 1.0
     weight_sil: float = 10.0
+    weight_side: float = 10.0
     drop: tuple[str, ...] = ()
 
     lift_from: Literal["unpaired", "predicted"] = "unpaired"
     augment: bool = True
     swap_background: bool = True
     silhouette_gamma: float = 200.0
+    side_steps: int = 1000
+    side_noise: float = 0.012
+    side_start: float = 0.2
     ema: float = 0.995
 
     supervised: bool = True
@@ -168,8 +178,24 @@ class Config:
                 raise ValueError(f"{f.name} must be a whole number, got {value!r}")
             if f.type is float and (isinstance(value, bool) or not isinstance(value, int | float)):
                 raise ValueError(f"{f.name} must be a number, got {value!r}")
+            if f.type is str and not isinstance(value, str):
+                raise ValueError(f"{f.name} must be a text, got {value!r}")
+            if f.type in (int, float) and not math.isfinite(value):
+                raise ValueError(f"{f.name} must be finite, got {value}")
             if f.type in (int, float) and f.name != "seed" and value < 0:
                 raise ValueError(f"{f.name} must not be negative, got {value}")
+            sizes = ("n_", "width_", "image_size", "skeleton_size", "flow_width", "gamma", "delta")
+            if f.name.startswith(sizes) and not value:
+                raise ValueError(f"{f.name} must be positive, got {value}")
+        if self.channels not in (1, 3):
+            raise ValueError(f"channels must be 1 or 3 (left, right, centre), not {self.channels}")
+        if self.ema >= 1:
+            raise ValueError(f"ema must lie below 1, or Φ and Ω never change; got {self.ema}")
+        if self.weight("side") and self.channels != 3:
+            raise ValueError(
+                "the term 'side' exchanges the left and right channels of skeleton images and "
+                f"needs channels=3, not {self.channels}; or drop it"
+            )
         for name in ("batch", "lift_batch", "flow_batch"):
             if getattr(self, name) < 2:
                 raise ValueError(f"{name} must be 2 or more: losses compare pairs of the batch")
@@ -205,9 +231,15 @@ class Config:
         refuse_unknown(values, [f.name for f in fields(cls)], "parameter")
         plain = dict(values)
         if "drop" in plain:
-            if isinstance(plain["drop"], str):
-                raise ValueError(f"drop must be a list of terms, got the text {plain['drop']!r}")
+            if not isinstance(plain["drop"], list | tuple):
+                raise ValueError(f"drop must be a list of terms, got {plain['drop']!r}")
             plain["drop"] = tuple(plain["drop"])
+        for f in fields(cls):
+            # YAML reads 1e-3 as a text: its numbers need a dot before the exponent.
+            value = plain.get(f.name)
+            if f.type is float and isinstance(value, str | int) and not isinstance(value, bool):
+                with contextlib.suppress(ValueError):
+                    plain[f.name] = float(value)
         return cls(**plain)
 
     def to_dict(self) -> dict[str, Any]:
@@ -243,6 +275,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "flow_blocks": 4,
         "flow_width": 64,
         "flow_steps": 60,
+        "side_steps": 60,
         "lift_steps": 80,
         "steps": 20,
         "supervised_steps": 10,
@@ -288,7 +321,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     # The seven terms together and nothing else.
     "paper": {
         "channels": 1,
-        "drop": ("sil",),
+        "drop": EXTRA_TERMS,
         "lift_from": "predicted",
         "augment": False,
         "swap_background": False,

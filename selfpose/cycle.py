@@ -23,7 +23,7 @@ Lifter = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True, kw_only=True)
 class Cycle:
-    """Every intermediate of one cycle by name; ``_rotated`` is the paper's tilde, ``_back`` its prime.
+    """One cycle's intermediates by name; ``_rotated`` is the paper's tilde, ``_back`` its prime.
 
     Shapes: poses (b, J, 2) on the normalised plane or (b, J, 3) in method units, camera frame;
     angles (b) in radians.

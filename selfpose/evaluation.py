@@ -111,7 +111,7 @@ def evaluate(pipeline: PosePipeline, test: LabelledSet) -> dict[str, Any]:
     values = errors(prediction, test, pipeline.skeleton)
     averages = mean_errors(values)
     averages["elevation_mean_deg"] = float(prediction.elevation.mean().rad2deg())
-    averages["elevation_sd_deg"] = float(prediction.elevation.std().rad2deg())
+    averages["elevation_sd_deg"] = float(prediction.elevation.std(correction=0).rad2deg())
     return {
         "metrics": averages,
         "by_activity": errors_by_activity(values, test.activity),
@@ -173,7 +173,8 @@ def alignment(
     merged = s.amax(dim=1)
     root = dataset.skeleton.root
     drawn = metrics.root_centred(networks["omega"](s).cpu(), root)
-    spread = drawn.std(dim=0).mean() / metrics.root_centred(pose, root).std(dim=0).mean()
+    true_spread = metrics.root_centred(pose, root).std(dim=0, correction=0).mean()
+    spread = drawn.std(dim=0, correction=0).mean() / true_spread.clamp(min=1e-6)
     return {
         "alignment_own": float((merged - truth).square().mean()),
         "alignment_shuffled": float((merged - truth.roll(len(truth) // 2, 0)).square().mean()),

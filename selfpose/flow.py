@@ -25,9 +25,9 @@ class WhiteningPCA(nn.Module):
 
     def __init__(self, *, n_features: int, n_components: int) -> None:
         super().__init__()
-        if not 1 <= n_components <= n_features - 2:
+        if not 2 <= n_components <= n_features - 2:
             raise ValueError(
-                f"the flow can keep 1 to {n_features - 2} dimensions of a pose with {n_features} "
+                f"the flow can keep 2 to {n_features - 2} dimensions of a pose with {n_features} "
                 f"coordinates (the root's two are always zero), not {n_components}"
             )
         self.register_buffer("mean", torch.zeros(n_features))

@@ -46,7 +46,7 @@ def regressor_loss(
 def redrawing_loss(
     image: Float[Tensor, "b K H W"], redrawn: Float[Tensor, "b K H W"]
 ) -> Float[Tensor, ""]:
-    """Second half of L_Ω (loss 2): ‖κ(Ω(s)) − s‖², averaged over pixels; the paper's λ weights it."""
+    """Second half of L_Ω (loss 2): ‖κ(Ω(s)) − s‖², averaged over pixels; λ weights it."""
     return (redrawn - image).square().mean()
 
 

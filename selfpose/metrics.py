@@ -5,6 +5,7 @@ Every function maps (..., J, 3) or (..., J, 2) poses to one value a pose; caller
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 
 import torch
@@ -169,6 +170,21 @@ def bone_lengths(pose: Float[Tensor, "*b J C"], skeleton: Skeleton) -> Float[Ten
     return (pose[..., children, :] - pose[..., parents, :]).norm(dim=-1)
 
 
+def with_measured_bones(skeleton: Skeleton, poses: Float[Tensor, "N J 3"]) -> Skeleton:
+    """The skeleton with the mean relative bone lengths b̄_n of some 3D poses.
+
+    b̄ is what the bone-length loss takes as known beforehand: one number a bone for a whole data
+    set. Mirror bones get the same number.
+    """
+    lengths = bone_lengths(poses, skeleton).double().mean(dim=0)
+    flipped = [
+        skeleton.bones.index((skeleton.flip[parent], skeleton.flip[child]))
+        for parent, child in skeleton.bones
+    ]
+    lengths = (lengths + lengths[flipped]) / 2
+    return replace(skeleton, relative_bone_lengths=tuple((lengths / lengths.mean()).tolist()))
+
+
 __all__ = [
     "auc",
     "best_labelling",
@@ -184,4 +200,5 @@ __all__ = [
     "scale_to_target",
     "side_labellings",
     "side_tolerant_error_2d_percent",
+    "with_measured_bones",
 ]

@@ -11,9 +11,10 @@ from selfpose.render import pixel_centres
 def conv_block(n_in: int, n_out: int, *, stride: int = 1) -> nn.Sequential:
     """3×3 (or strided 4×4) convolution, group normalisation, leaky ReLU."""
     kernel, padding = (3, 1) if stride == 1 else (4, 1)
+    groups = next(g for g in range(max(1, min(8, n_out // 4)), 0, -1) if n_out % g == 0)
     return nn.Sequential(
         nn.Conv2d(n_in, n_out, kernel, stride, padding, bias=False),
-        nn.GroupNorm(min(8, n_out // 4), n_out),
+        nn.GroupNorm(groups, n_out),
         nn.LeakyReLU(0.2),
     )
 
@@ -35,6 +36,11 @@ class UNet(nn.Module):
 
     def __init__(self, *, n_in: int, n_out: int, width: int, depth: int, climbs: int) -> None:
         super().__init__()
+        if not 0 <= climbs <= depth or depth < 1:
+            raise ValueError(
+                f"expected one or more halvings and at most as many doublings, got {depth} and "
+                f"{climbs}; images must be 8 px or larger"
+            )
         widths = [min(width * 2**level, 4 * width) for level in range(depth)]
         self.down = nn.ModuleList()
         for level, w in enumerate(widths):

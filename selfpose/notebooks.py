@@ -21,7 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol, runtime_checkable
 
 import click
 
@@ -127,6 +127,17 @@ def parse_value(text: str) -> Any:
 # --- progress ---------------------------------------------------------------------------------
 
 
+@runtime_checkable
+class Console(Protocol):
+    """What progress is written to: standard error, as a rule."""
+
+    def write(self, text: str, /) -> Any:
+        """Take text."""
+
+    def flush(self) -> None:
+        """Show it."""
+
+
 class ProgressLines:
     r"""A text stream that turns redrawn progress bars into whole, labelled lines.
 
@@ -145,7 +156,7 @@ class ProgressLines:
 
     encoding = "utf-8"
 
-    def __init__(self, console: TextIO, *, label: str, every: float = 5.0) -> None:
+    def __init__(self, console: Console, *, label: str, every: float | int = 5.0) -> None:
         self._console = console
         self._label = label
         self._every = every
@@ -227,12 +238,14 @@ def run_notebook(
     ValueError
         A parameter is unknown (nothing has run, and nothing was removed, then).
     RuntimeError
-        A cell failed; the message ends with its traceback, and the notebook as far as it came
-        lies beside ``out`` as ``<stem>.failed.ipynb``.
+        The process that ordered the run is gone (nothing has run), or a cell failed: the message
+        then ends with its traceback, and the notebook as far as it came lies beside ``out`` as
+        ``<stem>.failed.ipynb``.
     """
     path, out = Path(path), Path(out)
     parameters = dict(parameters or {})
     refuse_unknown(parameters, notebook_parameters(path), where=path.name)
+    stop_watching = _watch_orderer()
 
     import papermill
 
@@ -242,15 +255,16 @@ def run_notebook(
     out.parent.mkdir(parents=True, exist_ok=True)
     for old in (out, failed, partial):
         old.unlink(missing_ok=True)
+    # one stream each: neither the bar nor the cells' own text ends every write with a line's end
+    cells = ProgressLines(sys.stderr, label=label)
     lines = ProgressLines(sys.stderr, label=label)
     bar = {
-        "file": lines,
+        "file": cells,
         "desc": "cells",
         "mininterval": 0,
         "ncols": 72,
         "bar_format": "{desc} {bar:24} {n_fmt}/{total_fmt} after {elapsed}",
     }
-    stop_watching = _watch_orderer()
     try:
         papermill.execute_notebook(
             path,
@@ -280,6 +294,7 @@ def run_notebook(
     finally:
         stop_watching()
         lines.close()
+        cells.close()
     partial.replace(out)
     return out
 
@@ -292,8 +307,10 @@ def _watch_orderer() -> Callable[[], None]:
     """
     host, _, pid = os.environ.get(WATCH_VARIABLE, "").rpartition(":")
     done = threading.Event()
-    if host != socket.gethostname() or not pid.isdigit() or not _is_alive(int(pid)):
+    if host != socket.gethostname() or not pid.isdigit():
         return done.set
+    if not _is_alive(int(pid)):
+        raise RuntimeError(f"process {pid}, which ordered this run, has ended: nothing was run")
 
     def watch() -> None:
         while not done.wait(1.0):

@@ -212,8 +212,11 @@ def save(pipeline: PosePipeline, path: str | Path) -> None:
     path = Path(path)
     tensors = {k: v.detach().cpu().contiguous() for k, v in pipeline.state_dict().items()}
     partial = path.with_name(path.name + ".part")
-    save_file(tensors, partial, metadata={"selfpose": json.dumps(pipeline.describe())})
-    os.replace(partial, path)
+    try:
+        save_file(tensors, partial, metadata={"selfpose": json.dumps(pipeline.describe())})
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def load(

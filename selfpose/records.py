@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import platform
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
@@ -117,6 +118,8 @@ def write_json(path: Path, value: Any) -> None:
 
 def check_record(record: Record, where: str) -> Record:
     """Raise ``ValueError`` naming ``where`` and the first thing wrong; return the record."""
+    if not isinstance(record, dict):
+        raise ValueError(f"{where}: a record is a JSON object, got {record!r:.40}")
     for name, kind in REQUIRED.items():
         if name not in record:
             raise ValueError(f"{where}: the record has no {name!r}")
@@ -124,6 +127,9 @@ def check_record(record: Record, where: str) -> Record:
             raise ValueError(f"{where}: {name!r} should be {kind}, got {record[name]!r}")
     if record["schema"] != SCHEMA:
         raise ValueError(f"{where}: record schema {record['schema']}, this selfpose reads {SCHEMA}")
+    for name, value in record["metrics"].items():
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError(f"{where}: the metric {name!r} is {value!r}, not a finite number")
     return record
 
 

@@ -100,7 +100,9 @@ def draw_skeleton(
     not have stay black. Other arguments as in :func:`draw_bones`.
     """
     if channels not in CHANNEL_SIDES:
-        raise ValueError(f"a skeleton image has 1 channel or 3 (left, right, centre), not {channels}")
+        raise ValueError(
+            f"a skeleton image has 1 channel or 3 (left, right, centre), not {channels}"
+        )
     layers = []
     for sides in CHANNEL_SIDES[channels]:
         bones = [

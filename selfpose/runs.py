@@ -55,7 +55,19 @@ def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def finished_run(out: str | Path, config: Config, experiment: str, dataset: str) -> Record | None:
+def check_device(device: str) -> str:
+    """The device's name back; ``ValueError`` if nothing can be computed there."""
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        why = str(error).splitlines()[0]
+        raise ValueError(f"cannot compute on the device {device!r} ({why}); try 'cpu'") from error
+    return device
+
+
+def finished_run(
+    out: str | Path, config: Config, experiment: str, label: str, dataset: str
+) -> Record | None:
     """The record of a whole run in that folder, if it is this run.
 
     Raises
@@ -67,10 +79,12 @@ def finished_run(out: str | Path, config: Config, experiment: str, dataset: str)
     if not (out / RECORD).is_file():
         return None
     record = read_record(out)
-    now: dict[str, Any] = {**config.to_dict(), "experiment": experiment, "dataset": dataset}
+    names = {"experiment": experiment, "row": label, "dataset": dataset}
+    now: dict[str, Any] = {**config.to_dict(), **names}
     kept = {
         **record["parameters"],
         "experiment": record["experiment"],
+        "row": record["variant"],
         "dataset": record["dataset"],
     }
     changed = sorted(k for k in {*now, *kept} if now.get(k) != kept.get(k))
@@ -90,6 +104,7 @@ def run_experiment(
     data: DataChoice | None = None,
     dataset: PoseDataset | None = None,
     experiment: str = "single",
+    label: str | None = None,
     device: str | None = None,
     progress: bool = True,
 ) -> Record:
@@ -108,6 +123,8 @@ def run_experiment(
         Which data to load, or a data set already loaded.
     experiment
         The name that tables group runs by.
+    label
+        The record's ``variant``: the row of the experiment. By default the config's variant.
     device
         Where to compute; a GPU where there is one by default.
     progress
@@ -122,11 +139,12 @@ def run_experiment(
     """
     out = Path(out)
     data = data or DataChoice()
+    label = label or config.variant
     name = dataset.name if dataset is not None else data.name
-    if (done := finished_run(out, config, experiment, name)) is not None:
+    if (done := finished_run(out, config, experiment, label, name)) is not None:
         return done
     out.mkdir(parents=True, exist_ok=True)
-    device = device or default_device()
+    device = check_device(device or default_device())
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     begun = time.monotonic()
     if dataset is None:
@@ -142,7 +160,7 @@ def run_experiment(
     clock = time.monotonic()
     record: Record = {
         "experiment": experiment,
-        "variant": config.variant,
+        "variant": label,
         "dataset": dataset.name,
         "preset": config.preset,
         "input": config.input,
@@ -170,4 +188,4 @@ def run_experiment(
     return read_record(out)
 
 
-__all__ = ["DataChoice", "default_device", "finished_run", "run_experiment"]
+__all__ = ["DataChoice", "check_device", "default_device", "finished_run", "run_experiment"]

@@ -52,6 +52,21 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
         partial.unlink(missing_ok=True)
 
 
+def flatten(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested mappings as one, their keys joined by dots.
+
+    >>> flatten({"config": {"seed": 0}, "data": "cmu"})
+    {'config.seed': 0, 'data': 'cmu'}
+    """
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{name}.{inner}": v for inner, v in flatten(value).items()}
+        else:
+            flat[name] = value
+    return flat
+
+
 @dataclass(kw_only=True)
 class Stage:
     """One part of a training: what it changes, and how it takes a step.
@@ -110,9 +125,11 @@ class Runner:
         kept = json.loads(state["identity"])
         now = json.loads(json.dumps(self.identity))
         if kept != now:
+            kept, now = flatten(kept), flatten(now)
             changed = sorted(k for k in {*kept, *now} if kept.get(k) != now.get(k))
+            shown = ", ".join(f"{k}: {kept.get(k)!r}, now {now.get(k)!r}" for k in changed[:4])
             raise ValueError(
-                f"{self.checkpoint}: belongs to a run with other {', '.join(changed)}; choose "
+                f"{self.checkpoint}: belongs to a run with other parameters ({shown}); choose "
                 "another output folder, or remove that one to start again"
             )
         return state
@@ -195,6 +212,7 @@ __all__ = [
     "Stage",
     "TrainingDiverged",
     "check_finite",
+    "flatten",
     "step_generator",
     "write_whole",
 ]

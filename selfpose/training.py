@@ -21,6 +21,7 @@ from selfpose.foreground import static_background, static_foreground
 from selfpose.networks import Discriminator, PoseRegressor
 from selfpose.pipeline import PosePipeline, images_to_input
 from selfpose.render import draw_skeleton
+from selfpose.sides import SidePrior, side_loss, side_prior_loss
 from selfpose.skeleton import mirror_pose
 from selfpose.stages import Runner, Stage, check_finite
 
@@ -80,7 +81,9 @@ def descend(
     optimiser.zero_grad(set_to_none=True)
     torch.stack(list(terms.values())).sum().backward()
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
-    nn.utils.clip_grad_norm_(parameters, 10.0)
+    norm = nn.utils.clip_grad_norm_(parameters, 10.0)
+    # Finite terms can have gradients that are not; the weights must not take them.
+    check_finite({f"gradient of {' + '.join(terms)}": norm}, stage=stage, step=step)
     optimiser.step()
 
 
@@ -173,6 +176,30 @@ def lifting_stage(pipeline: PosePipeline, dataset: PoseDataset, config: Config) 
     )
 
 
+def side_stage(
+    pipeline: PosePipeline, dataset: PoseDataset, config: Config, *, prior: SidePrior
+) -> Stage:
+    """The prior on left and right, by maximum likelihood on the unpaired poses."""
+    batches = Batches(pipeline, dataset, config)
+    optimiser = torch.optim.Adam(prior.parameters(), lr=1e-3)
+
+    def step(number: int, generator: torch.Generator) -> dict[str, float]:
+        decay_rate(optimiser, 1e-3, number, config.side_steps)
+        noise = config.side_noise * float(torch.rand((), generator=generator))
+        pose = batches.draw(config.flow_batch, noise=noise, generator=generator)
+        terms = {"NLL": side_prior_loss(prior(pose))}
+        descend(optimiser, terms, stage="sides", step=number)
+        return numbers(terms)
+
+    return Stage(
+        name="sides",
+        n_steps=config.side_steps,
+        modules={"pipeline": pipeline, "prior": prior},
+        optimisers={"prior": optimiser},
+        step=step,
+    )
+
+
 class Pictures:
     """Draws of pictures with their foregrounds, and of unpaired poses, seen the same way."""
 
@@ -226,14 +253,21 @@ def shielded(omega: PoseRegressor, image: Tensor) -> Tensor:
 
 
 def image_stage(
-    pipeline: PosePipeline, dataset: PoseDataset, config: Config, *, averaged: nn.ModuleDict
+    pipeline: PosePipeline,
+    dataset: PoseDataset,
+    config: Config,
+    *,
+    averaged: nn.ModuleDict,
+    prior: SidePrior | None,
 ) -> Stage:
     """Φ, Ω and D from pictures, and Λ with them where ``lift_from`` is ``predicted``.
 
-    ``averaged`` holds copies of Φ and Ω that follow them by an exponential moving average.
+    ``averaged`` holds copies of Φ and Ω that follow them by an exponential moving average;
+    ``prior`` is the one on sides, where its term is not dropped.
     """
     phi, omega, skeleton, device = pipeline.phi, pipeline.omega, dataset.skeleton, pipeline.device
-    assert phi is not None and omega is not None
+    assert phi is not None
+    assert omega is not None
     pictures = Pictures(dataset, config, device)
     critic = Discriminator(
         skeleton_size=config.skeleton_size, channels=config.channels, width=config.width_d
@@ -283,6 +317,11 @@ def image_stage(
         if (weight := config.weight("sil")) and front is not None:
             thick = draw(shielded(omega, s), config.silhouette_gamma, 1)[:, 0]
             terms["sil"] = weight * losses.silhouette_loss(thick, front)
+        if prior is not None and number >= config.side_start * config.steps:
+            with torch.no_grad():
+                teacher = averaged["phi"](x)
+                log_odds = prior(pipeline.unit_to_plane(averaged["omega"](teacher)))
+            terms["side"] = config.weight("side") * side_loss(s, teacher, log_odds)
         if joint:
             share = bone_weight(number * config.lift_steps // max(config.steps, 1), config)
             more, _ = lifting_terms(
@@ -308,7 +347,12 @@ def image_stage(
     return Stage(
         name="images",
         n_steps=config.steps,
-        modules={"pipeline": pipeline, "critic": critic, "averaged": averaged},
+        modules={
+            "pipeline": pipeline,
+            "critic": critic,
+            "averaged": averaged,
+            "prior": prior or nn.Identity(),
+        },
         optimisers={"ours": ours, "theirs": theirs},
         step=step,
         monitor=monitor,
@@ -380,11 +424,15 @@ def train(
     if not with_images or config.lift_from == "unpaired":
         stages.append(lifting_stage(pipeline, dataset, config))
     averaged = nn.ModuleDict()
+    prior = None
+    if with_images and config.weight("side"):
+        prior = SidePrior(skeleton=dataset.skeleton).to(device)
+        stages.append(side_stage(pipeline, dataset, config, prior=prior))
     if with_images:
         averaged = nn.ModuleDict(
             {"phi": copy.deepcopy(pipeline.phi), "omega": copy.deepcopy(pipeline.omega)}
         )
-        stages.append(image_stage(pipeline, dataset, config, averaged=averaged))
+        stages.append(image_stage(pipeline, dataset, config, averaged=averaged, prior=prior))
     runner = Runner(
         identity={"config": config.to_dict(), "data": dataset.name, **dataset.provenance},
         folder=None if out is None else Path(out),
@@ -405,5 +453,6 @@ __all__ = [
     "image_stage",
     "lifting_stage",
     "lifting_terms",
+    "side_stage",
     "train",
 ]

@@ -227,7 +227,7 @@ def _slider(
     )
 
 
-def _described(text: str, *, of: str) -> str:
+def _described(text: Any, *, of: str) -> str:
     if not isinstance(text, str):
         raise TypeError(f"`describe` must return text, not {type(text).__name__}, for {of!r}")
     if not text.strip():
@@ -235,7 +235,7 @@ def _described(text: str, *, of: str) -> str:
     return text
 
 
-def _frame(figure: Figure, *, alt: str, dpi: int) -> ipywidgets.HTML:
+def _frame(figure: Any, *, alt: str, dpi: int) -> ipywidgets.HTML:
     if not isinstance(figure, Figure):
         raise TypeError(f"`make_figure` must return a Figure, not {type(figure).__name__}")
     url, (width, height) = figure_to_data_url(figure, dpi=dpi)

@@ -22,7 +22,9 @@ from selfpose.notebooks import WATCH_VARIABLE, refuse_unknown, repository_root
 
 DATASETS = ("embedded", "cmu")
 
-PRESENTATION = frozenset({"plots", "widgets", "notebooks", "site", "workflow", "cli"})
+PRESENTATION = frozenset(
+    {"cli", "figures", "notebooks", "pages", "pictures", "plots", "site", "widgets", "workflow"}
+)
 """Modules that show results and cannot change them: editing one must not train anything again."""
 
 FOLDER = repository_root() / "experiments"
@@ -288,7 +290,7 @@ def hold_lock(path: Path | str) -> int:
 def main(target: str, preset: str, jobs: int, extra: tuple[str, ...], **config: str) -> None:
     """Make TARGET with Snakemake; what follows goes to Snakemake as it is."""
     try:
-        matrix(preset=preset, data=config["data"])  # what is wrong there is said before any work
+        refuse_unknown([config["data"]], DATASETS, where="DATA")
         if config["data"] != "embedded" and not (
             config["data_root"] or (config["data_train"] and config["data_test"])
         ):

@@ -1,0 +1,243 @@
+"""Film moving people with static cameras: each clip has its own person, background and light."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from tqdm import tqdm
+
+from selfpose._typing import Float, Int, Tensor, UInt8
+from selfpose.camera import azimuth_rotation, elevation_rotation, project
+from selfpose.data.background import Difficulty, sample_backgrounds
+from selfpose.data.figure import draw_figures, sample_appearance, sample_lights
+from selfpose.skeleton import HUMAN_17
+
+HIP_HEAD_MM = 700.0  # about the mean hip–head distance, which fixes the focal length
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraSpread:
+    """How cameras differ from clip to clip, and how people move before them.
+
+    Parameters
+    ----------
+    elevation_mean, elevation_sd, elevation_range
+        Degrees; positive looks down.
+    distance_mm, distance_spread
+        Of the camera from the person, and its relative spread either way.
+    hip_head_share
+        Mean hip–head distance (700 mm) over the picture's side: sets the focal length.
+    jitter
+        Of the crop's centre, over the picture's side, either way.
+    stage_mm
+        Least and largest half-width of the path on which the person moves to and fro across the
+        picture during a clip. A person who never leaves their place hides the background behind
+        them for good; with a path wider than the person, the median of a clip's pictures is its
+        background.
+    """
+
+    elevation_mean: float = 10.0
+    elevation_sd: float = 10.0
+    elevation_range: tuple[float, float] = (-15.0, 40.0)
+    distance_mm: float = 7000.0
+    distance_spread: float = 0.05
+    hip_head_share: float = 0.26
+    jitter: float = 0.04
+    stage_mm: tuple[float, float] = (420.0, 550.0)
+
+    def __post_init__(self) -> None:
+        low, high = self.elevation_range
+        if not (self.distance_mm > 0 and 0 <= self.distance_spread < 0.5 and low <= high):
+            raise ValueError(
+                "cameras need a distance > 0, a spread of it in [0, 0.5), and an elevation range "
+                f"that rises; got {self}"
+            )
+        if not 0 < self.hip_head_share < 1:
+            raise ValueError(f"hip_head_share must lie in (0, 1), got {self.hip_head_share}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Footage:
+    """What the cameras saw; N = clips × frames, frame after frame, clip after clip.
+
+    Parameters
+    ----------
+    poses_2d, poses_3d
+        (N, 17, 2) px and (N, 17, 3) mm in the camera frame.
+    sequence
+        (N,) the clip of each picture, counted from zero.
+    elevation
+        (clips,) of the cameras, radians.
+    images, mask
+        (N, 3, S, S) uint8 pictures and (N, S, S) true cover of the person (for checks, never for
+        training); ``None`` where only projected.
+    """
+
+    poses_2d: Float[Tensor, "N 17 2"]
+    poses_3d: Float[Tensor, "N 17 3"]
+    sequence: Int[Tensor, " N"]
+    elevation: Float[Tensor, " clips"]
+    images: UInt8[Tensor, "N 3 S S"] | None = None
+    mask: Float[Tensor, "N S S"] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _View:
+    """Points before the cameras."""
+
+    points: Tensor  # (clips, frames, P, 3) mm, camera frame
+    focal_px: float
+    principal: Tensor  # (clips, 2) px
+    elevation: Tensor  # (clips,)
+
+
+def _seeds(seed: int, n: int) -> list[int]:
+    """Independent seeds derived from one."""
+    return torch.randint(2**31, (n,), generator=torch.Generator().manual_seed(seed)).tolist()
+
+
+def _to_camera(points: Tensor, image_size: int, seed: int, cameras: CameraSpread) -> _View:
+    clips, frames = points.shape[:2]
+    g = torch.Generator().manual_seed(seed)
+
+    def uniform(low: float, high: float) -> Tensor:
+        return low + (high - low) * torch.rand(clips, generator=g)
+
+    low, high = (math.radians(x) for x in cameras.elevation_range)
+    elevation = math.radians(cameras.elevation_sd) * torch.randn(clips, generator=g)
+    elevation = (math.radians(cameras.elevation_mean) + elevation).clamp(low, high)
+    azimuth = uniform(-math.pi, math.pi)
+    spread = cameras.distance_spread
+    distance = cameras.distance_mm * uniform(1 - spread, 1 + spread)
+    # To and fro across the picture one to two and a half times, with a little depth to it.
+    turn = 2 * math.pi * (uniform(1.0, 2.5)[:, None] * torch.arange(frames) / max(frames, 2))
+    turn = turn + uniform(0.0, 2 * math.pi)[:, None]
+    width = uniform(*cameras.stage_mm)[:, None]
+    path = torch.stack([width * turn.sin(), 0 * turn, 0.2 * width * (0.7 * turn).cos()], dim=-1)
+    jitter = cameras.jitter * (2 * torch.rand(clips, 2, generator=g) - 1)
+
+    device = points.device
+    root = points[:, :, :1]
+    stand = root[..., 1:2].mean(dim=1, keepdim=True)  # mean height of the hips: the camera's aim
+    across = torch.tensor([1.0, 0.0, 1.0], device=device)
+    local = points - root * across - stand * (1 - across)
+    local = local @ azimuth_rotation(azimuth).to(device)[:, None].mT
+    local = local + path.to(device)[:, :, None]
+    local = local @ elevation_rotation(elevation).to(device)[:, None].mT
+    local[..., 2] += distance.to(device)[:, None, None]
+    return _View(
+        points=local,
+        focal_px=cameras.hip_head_share * image_size * cameras.distance_mm / HIP_HEAD_MM,
+        principal=(image_size * (0.5 + jitter)).to(device),
+        elevation=elevation,
+    )
+
+
+def _check(points: Tensor, image_size: int) -> None:
+    if points.ndim != 4 or 0 in points.shape:
+        raise ValueError(f"expected points (clips, frames, 22, 3), got {tuple(points.shape)}")
+    if image_size < 8:
+        raise ValueError(f"image_size must be 8 px or more, got {image_size}")
+    if not torch.isfinite(points).all():
+        clip = int((~torch.isfinite(points)).flatten(1).any(dim=1).nonzero()[0, 0])
+        raise ValueError(f"the points of clip {clip} hold NaN or infinite values")
+
+
+def _footage(view: _View) -> Footage:
+    clips, frames = view.points.shape[:2]
+    joints = view.points[:, :, : HUMAN_17.n_joints]
+    pixels = view.focal_px * project(joints) + view.principal[:, None, None]
+    return Footage(
+        poses_2d=pixels.flatten(0, 1),
+        poses_3d=joints.flatten(0, 1).contiguous(),
+        sequence=torch.arange(clips, device=joints.device).repeat_interleave(frames),
+        elevation=view.elevation,
+    )
+
+
+def project_only(
+    motion_points: Float[Tensor, "clips frames 22 3"],
+    *,
+    image_size: int = 64,
+    seed: int = 0,
+    cameras: CameraSpread | None = None,
+) -> Footage:
+    """The poses that :func:`film` would give for the same seed, without drawing anything."""
+    _check(motion_points, image_size)
+    spread = cameras or CameraSpread()
+    return _footage(_to_camera(motion_points, image_size, _seeds(seed, 1)[0], spread))
+
+
+def film(
+    motion_points: Float[Tensor, "clips frames 22 3"],
+    *,
+    image_size: int = 64,
+    difficulty: Difficulty = "structured",
+    seed: int = 0,
+    cameras: CameraSpread | None = None,
+    noise: float = 2.0,
+    supersample: int = 2,
+    progress: bool = False,
+    description: str = "filming",
+) -> Footage:
+    """Film clips with static cameras, each with its own person, background and light.
+
+    The person is turned by a random azimuth for the whole clip, and moves along a path across the
+    picture instead of their own way over the floor (see ``CameraSpread.stage_mm``); heights, and so
+    jumps, stay as they are. The scale is one constant for all clips.
+
+    Parameters
+    ----------
+    motion_points
+        ``FIGURE_POINTS`` in mm, world frame (y down).
+    image_size
+        Side of the square pictures, px.
+    difficulty
+        Of the backgrounds (see :func:`selfpose.data.background.sample_backgrounds`).
+    seed
+        The same seed gives the same footage.
+    noise
+        Of the sensor, grey levels, new in each frame.
+    progress
+        Show a bar.
+
+    Raises
+    ------
+    ValueError
+        If the points are not (clips, frames, 22, 3) or not finite.
+    """
+    _check(motion_points, image_size)
+    clips, frames = motion_points.shape[:2]
+    device = motion_points.device
+    camera_seed, person_seed, light_seed, background_seed, noise_seed = _seeds(seed, 5)
+    view = _to_camera(motion_points, image_size, camera_seed, cameras or CameraSpread())
+    people = sample_appearance(clips, seed=person_seed).to(device)
+    lights = sample_lights(clips, seed=light_seed).to(device)
+    behind = sample_backgrounds(clips, image_size, difficulty=difficulty, seed=background_seed)
+    behind = behind.to(device)
+    footage = _footage(view)
+    n = clips * frames
+    images = torch.empty(n, 3, image_size, image_size, dtype=torch.uint8, device=device)
+    mask = torch.empty(n, image_size, image_size, device=device)
+    points = view.points.flatten(0, 1)
+    block = 256
+    with tqdm(total=n, desc=description, unit=" pictures", disable=not progress) as bar:
+        for k, i in enumerate(range(0, n, block)):
+            rows = slice(i, min(i + block, n))
+            clip = footage.sequence[rows]
+            images[rows], mask[rows] = draw_figures(
+                points[rows],
+                appearance=people.select(clip),
+                light=lights.select(clip),
+                focal_px=torch.full((len(clip),), view.focal_px, device=device),
+                principal=view.principal[clip],
+                backgrounds=behind[clip],
+                noise=noise,
+                supersample=supersample,
+                seed=noise_seed + k,
+            )
+            bar.update(len(clip))
+    return Footage(**{**vars(footage), "images": images, "mask": mask})
+
+
+__all__ = ["HIP_HEAD_MM", "CameraSpread", "Footage", "film", "project_only"]

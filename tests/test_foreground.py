@@ -1,0 +1,59 @@
+"""Background and foreground of static cameras, on scenes whose parts are known."""
+
+import pytest
+import torch
+
+from selfpose.foreground import static_background, static_foreground
+
+
+def scene(
+    n: int, *, level: int, seed: int = 0
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Pictures of one camera in which a bright square wanders, background and masks."""
+    draw = torch.Generator().manual_seed(seed)
+    background = torch.randint(level, level + 60, (3, 16, 16), generator=draw, dtype=torch.uint8)
+    images = background.repeat(n, 1, 1, 1)
+    masks = torch.zeros(n, 16, 16, dtype=torch.bool)
+    for k in range(n):
+        x, y = (3 * k) % 13, (5 * k) % 13
+        images[k, :, y : y + 3, x : x + 3] = 250
+        masks[k, y : y + 3, x : x + 3] = True
+    return images, background, masks
+
+
+def test_background_and_foreground_of_two_cameras() -> None:
+    first, back_a, mask_a = scene(12, level=0)
+    second, back_b, mask_b = scene(15, level=100, seed=1)
+    images = torch.cat([first, second])
+    sequence = torch.tensor([7] * 12 + [3] * 15)
+    order = torch.randperm(27)
+    medians, row = static_background(images[order], sequence[order])
+    assert torch.equal(medians[0], back_b)
+    assert torch.equal(medians[1], back_a)
+    assert torch.equal(row, (sequence[order] == 7).long())
+    front = static_foreground(images[order], sequence[order])
+    masks = torch.cat([mask_a, mask_b])[order]
+    assert (front[masks] > 0.99).all()
+    assert (front[~masks] < 0.1).all()
+
+
+def test_a_pixel_at_the_threshold_counts_half() -> None:
+    images = torch.full((9, 3, 4, 4), 100, dtype=torch.uint8)
+    images[0, 1, 2, 2] = 151  # a difference of 0.2 in one channel
+    front = static_foreground(images, torch.zeros(9, dtype=torch.long), threshold=0.2)
+    assert front[0, 2, 2].item() == pytest.approx(0.5, abs=1e-3)
+
+
+def test_loose_pictures_are_refused() -> None:
+    images = torch.zeros(20, 3, 4, 4, dtype=torch.uint8)
+    sequence = torch.tensor([0] * 13 + [1] * 7)
+    with pytest.raises(ValueError, match=r"at least 8 from each.*only 7.*Drop the term 'sil'"):
+        static_foreground(images, sequence)
+
+
+def test_more_pictures_than_one_chunk() -> None:
+    images, _, masks = scene(13, level=0)
+    repeated = images.repeat(50, 1, 1, 1)
+    front = static_foreground(repeated, torch.zeros(650, dtype=torch.long))
+    assert front.shape == (650, 16, 16)
+    assert ((front > 0.5) == masks.repeat(50, 1, 1)).all()

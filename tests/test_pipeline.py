@@ -1,0 +1,212 @@
+"""From pictures to poses, and weights on disk: whole, readable, of the right body."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from torch.nn import functional
+
+from selfpose import pipeline as module
+from selfpose.camera import DEPTH_OFFSET, PixelScale, project
+from selfpose.pipeline import Architecture, PosePipeline, images_to_input, load, save
+from selfpose.skeleton import HUMAN_17, Skeleton
+
+SMALL = Architecture(
+    image_size=32,
+    skeleton_size=16,
+    width_phi=8,
+    width_omega=8,
+    width_lambda=32,
+    flow_components=6,
+    flow_blocks=2,
+    flow_width=16,
+)
+
+
+def small(*, with_images: bool = True) -> PosePipeline:
+    built = PosePipeline(
+        skeleton=HUMAN_17,
+        architecture=SMALL,
+        scale=PixelScale(length_px=11.0),
+        with_images=with_images,
+    )
+    return built.eval()
+
+
+def pictures(n: int = 3, size: int = 32) -> torch.Tensor:
+    return torch.randint(0, 256, (n, 3, size, size), dtype=torch.uint8)
+
+
+def test_input_spans_minus_one_to_one() -> None:
+    ends = torch.tensor([0, 255], dtype=torch.uint8).reshape(2, 1, 1, 1).expand(2, 3, 1, 1)
+    assert images_to_input(ends).unique().tolist() == [-1.0, 1.0]
+
+
+def test_prediction_is_the_chain_of_the_networks() -> None:
+    net = small()
+    assert net.phi is not None
+    assert net.omega is not None
+    x = pictures()
+    seen = net.predict(x)
+    with torch.no_grad():
+        s = net.phi(images_to_input(x))
+        y = net.omega(s)
+        torch.testing.assert_close(seen.skeleton_image, s)
+        torch.testing.assert_close(seen.pose_2d, 32 * y)
+        plane = net.unit_to_plane(y)
+        torch.testing.assert_close(project(seen.pose_3d), plane)
+        depth, elevation = net.lifter(plane)
+        torch.testing.assert_close(seen.pose_3d[..., 2], depth + DEPTH_OFFSET)
+        torch.testing.assert_close(seen.elevation, elevation)
+
+
+def test_batches_do_not_change_predictions() -> None:
+    net, x = small(), pictures(7)
+    whole, parts = net.predict(x), net.predict(x, batch_size=3)
+    torch.testing.assert_close(parts.pose_3d, whole.pose_3d)
+    lifted = net.predict_from_poses(whole.pose_2d, batch_size=2)
+    torch.testing.assert_close(lifted.pose_3d, whole.pose_3d)
+
+
+def test_pictures_of_another_size_give_poses_in_their_own_pixels() -> None:
+    net = small()
+    x = functional.interpolate(torch.rand(2, 3, 4, 4), (32, 32), mode="bilinear")
+    large = functional.interpolate(x, (64, 64), mode="bilinear", align_corners=False)
+    seen, seen_large = (net.predict((255 * v).to(torch.uint8)) for v in (x, large))
+    torch.testing.assert_close(seen_large.pose_2d, 2 * seen.pose_2d, atol=1.0, rtol=0)
+    torch.testing.assert_close(seen_large.pose_3d, seen.pose_3d, atol=0.3, rtol=0)
+
+
+def test_wrong_joint_count_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"shape \(N, 17, 2\).*got \(4, 16, 2\)"):
+        small().predict_from_poses(torch.zeros(4, 16, 2))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_poses_that_are_not_finite_are_refused(bad: float) -> None:
+    poses = torch.zeros(4, 17, 2)
+    poses[2, 3, 1] = bad
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        small().predict_from_poses(poses)
+
+
+@pytest.mark.usefixtures("without_shape_checks")
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (torch.zeros(2, 3, 32, 32), "expected uint8 pictures"),
+        (torch.zeros(2, 1, 32, 32, dtype=torch.uint8), "expected uint8 pictures"),
+        (torch.zeros(3, 32, 32, dtype=torch.uint8), "expected uint8 pictures"),
+        (torch.zeros(2, 3, 32, 48, dtype=torch.uint8), "square pictures, got 48×32 px"),
+    ],
+)
+def test_wrong_pictures_are_refused(bad: torch.Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        small().predict(bad)
+
+
+def test_lifting_weights_take_no_pictures() -> None:
+    net = small(with_images=False)
+    assert net.phi is None
+    assert net.predict_from_poses(torch.rand(2, 17, 2)).skeleton_image is None
+    with pytest.raises(ValueError, match="lift 2D poses only"):
+        net.predict(pictures())
+
+
+@pytest.mark.parametrize("with_images", [True, False])
+def test_save_and_load_round_trip(tmp_path: Path, with_images: bool) -> None:
+    net = small(with_images=with_images)
+    net.flow.pca.fit(torch.randn(100, 34))
+    save(net, tmp_path / "w.safetensors")
+    assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]
+    back = load(tmp_path / "w.safetensors", skeleton=HUMAN_17)
+    assert not back.training
+    assert back.describe() == net.describe()
+    kept = net.state_dict()
+    assert all(torch.equal(v, kept[k]) for k, v in back.state_dict().items())
+    poses = 32 * torch.rand(4, 17, 2)
+    assert torch.equal(back.predict_from_poses(poses).pose_3d, net.predict_from_poses(poses).pose_3d)
+    if with_images:
+        x = pictures()
+        assert torch.equal(back.predict(x).pose_3d, net.predict(x).pose_3d)
+
+
+def test_missing_weights_are_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"none\.safetensors: no such weights"):
+        load(tmp_path / "none.safetensors")
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def cut_header(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def text(path: Path) -> None:
+    path.write_text("weights, honestly " * 20)
+
+
+@pytest.mark.parametrize("harm", [truncate, cut_header, empty, text])
+def test_unreadable_weights_are_refused(tmp_path: Path, harm: Callable[[Path], Any]) -> None:
+    path = tmp_path / "w.safetensors"
+    save(small(), path)
+    harm(path)
+    with pytest.raises(ValueError, match=r"w\.safetensors: not a readable safetensors file"):
+        load(path)
+
+
+def test_weights_of_others_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    safetensors.torch.save_file({"a": torch.zeros(2)}, path)
+    with pytest.raises(ValueError, match="not one that selfpose wrote"):
+        load(path)
+    safetensors.torch.save_file({"a": torch.zeros(2)}, path, metadata={"selfpose": '{"format":9}'})
+    with pytest.raises(ValueError, match="weights format 9"):
+        load(path)
+
+
+def test_weights_of_another_skeleton_are_refused(tmp_path: Path) -> None:
+    crane = Skeleton(
+        name="crane",
+        joints=("base", "boom", "jib", "hook", "load"),
+        bones=((0, 1), (1, 2), (2, 3), (3, 4)),
+        root=0,
+        top=1,
+    )
+    net = PosePipeline(
+        skeleton=crane,
+        architecture=SMALL,
+        scale=PixelScale(length_px=11.0),
+        with_images=False,
+    )
+    save(net, tmp_path / "crane.safetensors")
+    assert load(tmp_path / "crane.safetensors").skeleton == crane
+    with pytest.raises(ValueError, match=r"'crane' with 5 joints, but 'human_17' with 17"):
+        load(tmp_path / "crane.safetensors", skeleton=HUMAN_17)
+
+
+def test_a_full_disk_leaves_the_old_weights_and_nothing_half_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "w.safetensors"
+    save(small(), path)
+    before = path.read_bytes()
+
+    def full(tensors: object, target: Path, metadata: object) -> None:
+        Path(target).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "save_file", full)
+    with pytest.raises(OSError, match="No space left"):
+        save(small(), path)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]

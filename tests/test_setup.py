@@ -1,0 +1,245 @@
+"""The set-up's files agree; the matrix is read, checked, and depends on what it must."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from selfpose.notebooks import repository_root
+from selfpose.workflow import (
+    PRESENTATION,
+    Experiment,
+    hold_lock,
+    library_files,
+    matrix,
+    read_experiment,
+    read_experiments,
+    snakemake_command,
+)
+
+ROOT = repository_root()
+
+
+def locked() -> list[str]:
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    return re.findall(r"^([A-Za-z0-9][^\n]*?==[^\n]*?) *\\$", text, flags=re.MULTILINE)
+
+
+def test_the_lock_has_hashes_and_names_no_host() -> None:
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    assert "://" not in text
+    blocks = re.split(r"\n(?=[A-Za-z0-9])", text)[1:]
+    assert len(blocks) == len(locked())
+    assert all("--hash=sha256:" in block for block in blocks)
+
+
+def test_the_lock_holds_every_requirement() -> None:
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    wanted = [line for group in groups for line in group]
+    names = {re.split(r"[=; ]", line)[0] for line in locked()}
+    assert {re.split(r"[<>=; ]", line)[0].lower() for line in wanted} <= names
+
+
+def test_conda_gets_the_locked_packages() -> None:
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    (packages,) = [item["pip"] for item in environment["dependencies"] if isinstance(item, dict)]
+    assert packages == [*locked(), "-e ."]
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make on this machine")
+def test_make_help_lists_every_target_and_an_old_python_is_refused(tmp_path: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    phony = re.search(r"^\.PHONY: (.*)$", makefile, flags=re.MULTILINE)
+    assert phony
+    shown = subprocess.run(
+        ["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert all(f"make {target} " in shown for target in phony[1].split())
+
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    old = tmp_path / "old-python"
+    old.write_text(f'#!/bin/sh\nexec {sys.executable} -c "import sys; sys.exit(\\"3.9 only\\")"\n')
+    old.chmod(0o755)
+    refused = subprocess.run(
+        ["make", "venv", f"PYTHON={old}"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert refused.returncode != 0
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_the_citation_is_readable() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["cff-version"] == "1.2.0"
+    assert {"title", "message", "authors", "version"} <= set(citation)
+
+
+def test_the_top_level_holds_little() -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a checkout")
+    shown = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    top = {name.partition("/")[0] for name in shown}
+    assert {name for name in top if not name.startswith(".")} <= {
+        *("book", "notebooks", "selfpose", "tests", "experiments", "results", "_config.yml"),
+        *("_toc.yml", "environment.yml", "README.md", "pyproject.toml", "requirements.lock"),
+        *("Makefile", "Snakefile", "LICENSE", "CITATION.cff"),
+    }
+
+
+# --- the matrix
+
+
+def test_every_experiment_is_valid_for_every_preset_it_names() -> None:
+    experiments = read_experiments()
+    assert experiments
+    for item in experiments:
+        for preset in item.presets:
+            for data in item.data:
+                assert item.runs(preset=preset, data=data)
+    folders = [run.folder for run in matrix(preset="quick", data="embedded")]
+    assert len(folders) == len(set(folders))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"variants": {"a": {"lift_stepps": 3}}}, "did you mean 'lift_steps'"),
+        ({"presets": {"quik": {"seeds": [0]}}}, "did you mean 'quick'"),
+        ({"presets": {"quick": {"seeds": [-1]}}}, "whole numbers from 0"),
+        ({"presets": {"quick": {"seeds": [0], "variants": ["b"]}}}, "no parameter 'b'"),
+        ({"question": "A statement."}, "must be a question"),
+        ({"base": {"input": "video"}}, "images or poses"),
+        ({"colour": 1}, "no parameter 'colour'"),
+        ({"name": "other"}, "must agree"),
+        ({"variants": {}}, "names no variant"),
+        ({"data": ["cmuu"]}, "did you mean 'cmu'"),
+    ],
+)
+def test_bad_experiments_are_refused(tmp_path: Path, change: dict, message: str) -> None:
+    content = {
+        "name": "x",
+        "question": "Why?",
+        "base": {"input": "poses"},
+        "variants": {"a": {}},
+        "presets": {"quick": {"seeds": [0]}},
+        **change,
+    }
+    (tmp_path / "x.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    with pytest.raises(ValueError, match=re.escape(message)):
+        matrix(preset="quick", data="embedded", folder=tmp_path)
+
+
+def test_unreadable_experiments_are_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        read_experiment(tmp_path / "nowhere.yaml")
+    for text, message in (("a: [", "not YAML"), ("- 1", "keys and values"), ("name: x", "lacks")):
+        (tmp_path / "x.yaml").write_text(text)
+        with pytest.raises(ValueError, match=message):
+            read_experiment(tmp_path / "x.yaml")
+
+
+def test_runs_take_their_overrides_from_base_and_variant() -> None:
+    item = Experiment(
+        name="x",
+        question="Why?",
+        base={"input": "poses", "lift_steps": 5, "delta": 9.0},
+        variants={"a": {"lift_steps": 7}, "b": {}},
+        presets={"quick": {"seeds": [0, 1]}, "smoke": {"seeds": [3], "variants": ["b"]}},
+    )
+    assert [run.folder for run in item.runs(preset="quick", data="cmu")] == [
+        *("x/a/seed0", "x/a/seed1", "x/b/seed0", "x/b/seed1")
+    ]
+    assert item.runs(preset="quick", data="cmu")[0].overrides == {"lift_steps": 7, "delta": 9.0}
+    assert [run.folder for run in item.runs(preset="smoke", data="cmu")] == ["x/b/seed3"]
+    assert item.runs(preset="standard", data="cmu") == []
+
+
+# --- what depends on what
+
+
+def test_library_files_follow_imports_and_leave_presentation_out(tmp_path: Path) -> None:
+    package = tmp_path / "selfpose"
+    (package / "data").mkdir(parents=True)
+    sources = {
+        "__init__.py": "",
+        "camera.py": "",
+        "training.py": "from selfpose import camera\nfrom .data import points",
+        "plots.py": "import selfpose.training",
+        "unused.py": "",
+        "data/__init__.py": "",
+        "data/points.py": "from ..skeleton import HUMAN_17",
+        "skeleton.py": "",
+    }
+    for name, text in sources.items():
+        (package / name).write_text(text)
+    source = "import torch\nfrom selfpose.training import train\nfrom selfpose.plots import show"
+    common = {"__init__", "camera", "training", "data/__init__", "data/points", "skeleton"}
+    for leave_out, expected in (((), common | {"plots"}), (PRESENTATION, common)):
+        found = library_files(source, leave_out=leave_out, root=tmp_path)
+        assert set(found) == {f"selfpose/{name}.py" for name in expected}
+
+
+def test_trainings_depend_on_the_method_and_not_on_its_pictures() -> None:
+    found = library_files(
+        "from selfpose.config import Config\nimport selfpose.widgets", leave_out=PRESENTATION
+    )
+    assert "selfpose/config.py" in found
+    assert "selfpose/widgets.py" not in found
+
+
+# --- the lock
+
+
+def test_the_lock_is_exclusive_and_goes_with_its_holder(tmp_path: Path) -> None:
+    path = tmp_path / "build" / ".lock"
+    code = "import sys, time; from selfpose.workflow import hold_lock; hold_lock(sys.argv[1]);"
+    with subprocess.Popen(
+        [sys.executable, "-c", code + "print('held', flush=True); time.sleep(600)", str(path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    ) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(RuntimeError, match=str(holder.pid)):
+            hold_lock(path)
+        holder.kill()
+        holder.wait()
+    os.close(hold_lock(path))
+
+
+def test_empty_settings_are_not_passed_on() -> None:
+    command = snakemake_command("book", config={"data": "embedded", "data_root": ""}, jobs=2)
+    assert "data=embedded" in command
+    assert not any(word.startswith("data_root") for word in command)
+
+
+@pytest.mark.slow
+def test_snakemake_finds_a_job_for_every_run_and_page() -> None:
+    if not (ROOT / "notebooks" / "07_ablations.ipynb").is_file():
+        pytest.skip("the notebooks are not there")
+    shown = subprocess.run(
+        [*snakemake_command("book", config={"preset": "smoke"}, jobs=1), "--dry-run", "--forceall"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    text = shown.stdout + shown.stderr
+    for run in matrix(preset="smoke", data="embedded"):
+        assert f"run_{run.experiment}_{run.variant}_seed{run.seed}" in text
+    assert "page_01_renderer" in text

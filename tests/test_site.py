@@ -1,0 +1,186 @@
+"""The built site: warnings fail it, sliders move in it, and it asks no other host for anything."""
+
+import shutil
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from selfpose.notebooks import repository_root, run_notebook, sync_pair
+from selfpose.site import build, stage, strip_run_metadata, toc_documents
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+PAGE = """\
+# Start
+
+A formula $x^2$, {cite:t}`sosa2023self`, and {eq}`eq-one`.
+
+$$
+a = b
+$$ (eq-one)
+
+```{bibliography}
+```
+"""
+
+NOTEBOOK = """\
+# %% [markdown]
+# # A slider
+# With {eq}`eq-one`, $\\\\boldsymbol{y}$, {numref}`fig-line`.
+
+# %% tags=["parameters"]
+top = 3
+
+# %%
+import sys
+
+from matplotlib import pyplot as plt
+
+from selfpose.widgets import figure_slider, figure_slider_2d
+
+
+def draw(a, b=1):
+    figure, axes = plt.subplots(figsize=(2, 1.5))
+    axes.plot([0, a], [0, b])
+    return figure
+
+
+print("progress", file=sys.stderr)
+
+# %%
+figure_slider(draw, range(1, top + 1), label="length", describe=lambda a: f"to {a}")
+
+# %%
+figure_slider_2d(
+    draw, [1, 2], [1, 2], labels=("across", "up"), describe=lambda a, b: f"to {a}, {b}"
+)
+
+# %% mystnb={"figure": {"caption": "A line.", "name": "fig-line"}, "image": {"alt": "A line."}}
+figure, axes = plt.subplots()
+axes.plot([0, 1])
+plt.show()
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A book of one page and one executed notebook, with this book's settings and scripts."""
+    root = tmp_path_factory.mktemp("project")
+    here = repository_root()
+    shutil.copy(here / "_config.yml", root)
+    shutil.copytree(here / "book" / "assets", root / "book" / "assets")
+    shutil.copy(here / "book" / "references.bib", root / "book")
+    (root / "book" / "index.md").write_text(PAGE, encoding="utf-8")
+    toc = {"format": "jb-book", "root": "book/index", "chapters": [{"file": "notebooks/toy"}]}
+    (root / "_toc.yml").write_text(yaml.safe_dump(toc), encoding="utf-8")
+    script = root / "notebooks" / "toy.py"
+    script.parent.mkdir()
+    script.write_text(NOTEBOOK, encoding="utf-8")
+    run_notebook(sync_pair(script), root / "executed" / "toy.ipynb", progress=False)
+    return root
+
+
+@pytest.fixture(scope="module")
+def site(project: Path) -> Path:
+    staged = stage(project / "executed", project / "staged", root=project)
+    return build(staged, project / "site").parent
+
+
+@pytest.mark.slow
+def test_the_site_has_the_pages_and_no_trace_of_the_run(site: Path, project: Path) -> None:
+    page = (site / "notebooks" / "toy.html").read_text(encoding="utf-8")
+    assert "figure-slider-table" in page
+    assert "progress</span>" not in page
+    assert str(project) not in page
+    assert 'alt="A line."' in page
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+def test_sliders_move_from_a_file_and_nothing_is_asked_of_others(site: Path) -> None:
+    from playwright.sync_api import sync_playwright
+
+    asked: list[str] = []
+    wrong: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("requestfailed", lambda request: wrong.append(request.url))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
+        page.goto((site / "book" / "index.html").as_uri())
+        page.wait_for_selector("mjx-container")
+        page.goto((site / "notebooks" / "toy.html").as_uri())
+        handles = page.locator('[role="slider"][aria-label]')
+        page.wait_for_function("document.querySelectorAll('[role=slider][aria-label]').length == 3")
+        names = [handles.nth(i).get_attribute("aria-label") for i in range(3)]
+        assert names == ["length", "across", "up"]
+
+        def shown() -> list[str | None]:
+            images = page.locator(".jupyter-widgets img:visible")
+            return [images.nth(i).get_attribute("alt") for i in range(images.count())]
+
+        assert shown() == ["to 1", "to 1, 1"]
+        for handle, alt in ((0, "to 2"), (1, "to 2, 1"), (2, "to 2, 2")):
+            handles.nth(handle).focus()
+            page.keyboard.press("ArrowRight")
+            page.wait_for_selector(f'img[alt="{alt}"]', state="visible")
+        assert shown() == ["to 2", "to 2, 2"]
+        page.wait_for_selector("mjx-container")
+        browser.close()
+    assert wrong == []
+    assert {url.partition(":")[0] for url in asked} <= {"file", "data", "blob"}
+
+
+@pytest.mark.slow
+def test_a_warning_fails_the_build_and_keeps_the_older_site(project: Path, tmp_path: Path) -> None:
+    staged = stage(project / "executed", tmp_path / "staged", root=project)
+    page = staged / "book" / "index.md"
+    page.write_text(page.read_text(encoding="utf-8") + "\n{eq}`eq-nowhere`\n", encoding="utf-8")
+    out = tmp_path / "site"
+    out.mkdir()
+    (out / "index.html").write_text("older")
+    with pytest.raises(RuntimeError, match="not built"):
+        build(staged, out)
+    assert (out / "index.html").read_text() == "older"
+
+
+def test_staging_names_what_is_missing(project: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"toy\.ipynb"):
+        stage(tmp_path, tmp_path / "staged", root=project)
+    with pytest.raises(FileNotFoundError, match=r"_config\.yml"):
+        stage(tmp_path, tmp_path / "staged", root=tmp_path)
+
+
+def test_a_notebook_that_was_not_run_is_not_staged(project: Path, tmp_path: Path) -> None:
+    shutil.copy(project / "notebooks" / "toy.ipynb", tmp_path)
+    with pytest.raises(ValueError, match="not run to its end"):
+        stage(tmp_path, tmp_path / "staged", root=project)
+
+
+def test_stripping_keeps_outputs_and_widgets(project: Path) -> None:
+    notebook = nbformat.read(project / "executed" / "toy.ipynb", as_version=4)
+    assert "papermill" in notebook.metadata
+    stripped = strip_run_metadata(notebook)
+    assert "papermill" not in stripped.metadata
+    assert "widgets" in stripped.metadata
+    assert not any("papermill" in cell.metadata for cell in stripped.cells)
+    assert sum(len(cell.get("outputs", [])) for cell in stripped.cells) >= 3
+
+
+def test_launch_buttons_follow_the_repository_address(project, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("SELFPOSE_REPOSITORY_URL", "https://example.org/a/b/")
+    staged = stage(project / "executed", tmp_path / "staged", root=project)
+    config = yaml.safe_load((staged / "_config.yml").read_text(encoding="utf-8"))
+    assert config["repository"]["url"] == "https://example.org/a/b"
+
+
+def test_the_table_of_contents_lists_existing_pages() -> None:
+    root = repository_root()
+    documents = toc_documents(yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8")))
+    assert len(documents) == len(set(documents))
+    pages = {name for name in documents if name.startswith("book/")}
+    assert pages == {f"book/{path.stem}" for path in (root / "book").glob("*.md")}
