@@ -385,7 +385,7 @@ figure
 number_table(
     {
         "skeleton images": {"γ": config.gamma, "side (px)": config.skeleton_size},
-        "thick skeleton of the silhouette term": {
+        "limbs of the silhouette term, at the start": {
             "γ": config.silhouette_gamma,
             "side (px)": config.skeleton_size,
         },

@@ -92,9 +92,11 @@ n = len(plane)
 # ```
 #
 # $$
-# R = R_e^\top R_a R_e, \qquad
-# \text{azimuth} \sim \mathcal U(-\pi, \pi), \quad
+# \begin{gathered}
+# R = R_e^\top R_a R_e \\
+# \text{azimuth} \sim \mathcal U(-\pi, \pi), \qquad
 # \text{elevation put back} \sim \mathcal N(\mu_e, \sigma_e)
+# \end{gathered}
 # $$ (eq-view-change)
 #
 # Why not any rotation? Because people stand on the ground, and cameras hang a little above them. A
@@ -143,7 +145,7 @@ angles = draw_angles(elevation + 0.1 * torch.randn(n, generator=generator), gene
 
 
 def told(first, error=0.0, *, angles=angles, second=None):
-    """A Λ with known answers: `first`, then the rotated body's own depths + `error`, or `second`."""
+    """A Λ that says `first`, then the rotated body's own depths + `error`, or `second`."""
     body = lift(plane, first)
     turned = rotate_about_root(body, view_change(elevation, *angles), root=skeleton.root)
     right = turned[..., 2] - DEPTH_OFFSET
@@ -281,6 +283,7 @@ lifters = {
     "flat, and flat again after": trip(zero, second=zero),
     "true, then flipped": trip(true_depth, second=turned_flipped),
     "true, then one error for all poses": trip(true_depth, common),
+    "the same, all turned alike": trip(true_depth, common, angles=quarter),
     "true, then an error for each pose": trip(true_depth, own),
 }
 table = {
@@ -295,16 +298,16 @@ table = {
 number_table(table, digits=2, first="Λ says")
 
 # %% [markdown]
-# Read it by columns.
+# Read it by rows, then by columns.
 #
 # - **The first four rows** have no error in any of the three terms. The cycle asks for a *rigid*
 #   body, not for a human one. It cannot tell a pose from its depth flip, nor from a sheet of paper,
 #   as long as Λ recognises the body again.
-# - **The bone-length term** is the first to object: sheets and borrowed depths have wrong bones. But
-#   true and flipped have nearly the same value. Lengths do not know signs.
-# - **$L_{def}$** forgives most of an error that all poses share, and $L_{3D}$ does not: differences
-#   between two poses of the batch cancel a common part. What is left of it comes from the way back,
-#   which turns each pose differently.
+# - **The bone-length term** is the first to object: sheets and borrowed depths have wrong bones. The
+#   flip costs little in it. Seen from far away, lengths do not know signs.
+# - **$L_{def}$** compares differences of two poses of the batch, so it forgives what both share. A
+#   common error is forgiven where all poses were turned alike, and not where each came back from an
+#   angle of its own, as in training: compare its rows with those of $L_{3D}$, which forgives nothing.
 #
 # So of all the terms only the prior $L_{NF}$ can choose between a pose and its flip, for it looks
 # at $\tilde y$ and asks whether people look like that. [The next page](04_flow_prior.ipynb)

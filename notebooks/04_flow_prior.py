@@ -14,8 +14,8 @@
 # %% [markdown]
 # # The flow prior
 #
-# **Goal:** learn from 2D poses alone how likely a 2D pose is, and use that number to tell a person
-# from a sheet of paper and from a person turned inside out.
+# **Goal:** learn from 2D poses alone how likely a 2D pose is, and find out whether that number can
+# tell a person from a sheet of paper, and from a person turned inside out.
 #
 # **Where it stands in the paper:** the normalizing flow is the only part that is trained beforehand
 # and then frozen. The loss $L_{NF} = -\log p(\tilde y)$ judges the pose that the
@@ -117,6 +117,7 @@ show_source(AffineCoupling.forward, AffineCoupling.inverse, FlowPrior.log_prob)
 
 # %%
 block = AffineCoupling(6, 16).double()
+block.rotation = torch.linalg.qr(block.rotation).Q  # orthogonal to double precision, too
 for parameter in block.parameters():
     torch.nn.init.normal_(parameter, std=0.3)
 x = torch.randn(5, 6, dtype=torch.float64)
@@ -156,7 +157,8 @@ figure
 #
 # By maximum likelihood, on the unpaired poses and their mirror twins. Two flows, to see what one
 # detail does that the paper does not mention: a little noise on the training poses. The stage is the
-# one of the full training; here it also reports, now and then, the likelihood of poses kept back.
+# one of the full training, with half of its steps; here it also reports, now and then, the
+# likelihood of poses kept back.
 
 # %% tags=["hide-input"]
 show_source(flow_stage)
@@ -164,7 +166,7 @@ show_source(flow_stage)
 
 # %%
 def train_flow(noise):
-    settings = config.with_(flow_noise=noise)
+    settings = config.with_(flow_noise=noise, flow_steps=config.flow_steps // 2)
     made = build_pipeline(dataset, settings)
     stage = flow_stage(made, dataset, settings)
     stage.monitor_every = max(1, settings.flow_steps // 20)
@@ -241,20 +243,21 @@ print(f"the noise of test poses: mean {float(noise.mean()):+.2f}, s.d. {float(no
 # zero, everybody is the typical pose; above one, poses leave what people do.
 
 # %% tags=["hide-input"]
+n_shown = 6
 
 
 @torch.no_grad()
-def samples_at(temperature, n=6):
+def samples_at(temperature, n=n_shown):
     draw = torch.Generator().manual_seed(seed)
     return flow.sample(n, temperature=temperature, generator=draw)
 
 
 def show_samples(temperature):
-    figure = plots.new_figure(6.8, 2.1)
+    figure = plots.new_figure(6.8, 2.3)
     poses = samples_at(temperature)
     for ax, pose in zip(figure.subplots(1, len(poses)), poses, strict=True):
         plots.draw_pose_2d(ax, pose, skeleton, linewidth=1.6, joints=False)
-        ax.set(xlim=(-0.12, 0.12), ylim=(0.17, -0.17))
+        ax.set(xlim=(-0.07, 0.07), ylim=(0.14, -0.13))
         ax.set_axis_off()
     return figure
 
@@ -263,8 +266,8 @@ def show_samples(temperature):
 def describe_samples(temperature):
     value = float(flow.log_prob(samples_at(temperature, n=256)).mean())
     return (
-        f"Six poses drawn at temperature {temperature:g}; the mean log-likelihood of 256 such poses "
-        f"is {value:.0f} nats."
+        f"Six poses drawn at temperature {temperature:g}; the mean log-likelihood of 256 such "
+        f"poses is {value:.0f} nats."
     )
 
 
@@ -333,7 +336,7 @@ figure_slider(
 # elevation the turn is made upright. So the curves run over the angle that Λ would have predicted,
 # the same for all test poses; the same angle is put back in.
 
-# %% mystnb={"figure": {"name": "fig-prior-elevation", "caption": "Mean log-likelihood of the test poses after a random turn, against the elevation assumed for the camera, when lifted with true, no, and flipped depths."}, "image": {"alt": "Three curves of log-likelihood over the assumed elevation; that of the true depths reaches highest, at a small positive angle."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-prior-elevation", "caption": "Mean log-likelihood of the test poses after a random turn, against the elevation assumed for the camera, when lifted with true, no, and flipped depths."}, "image": {"alt": "Three curves of log-likelihood over the assumed elevation; true and flipped depths peak on opposite sides of zero, flat depths in the middle."}} tags=["hide-input"]
 depth = true_depth_offsets(pipeline, whole.test.poses_2d, whole.test.poses_3d)
 ways = {"true": depth, "flat": torch.zeros_like(depth), "flipped": -depth}
 turns = (2 * torch.rand(len(depth), generator=torch.Generator().manual_seed(seed)) - 1) * torch.pi
@@ -372,15 +375,19 @@ number_table(
 )
 
 # %% [markdown]
-# Three things can be read off.
+# Three things can be read off, and the second and third are easily missed.
 #
-# - The prior rejects the sheet: turned sideways, nobody looks like that.
-# - It prefers the truth to the flip, *at the right elevation*.
-# - The flip has its own best angle on the other side of zero. Turn a pose inside out and look up at
-#   it instead of down: seen from far away that gives the same pictures as the truth from the
-#   opposite side. If all cameras stood level, the two could not be told apart by any 2D prior. It is
-#   the *known sign of the elevation* that breaks the tie, with a little help from perspective. So
-#   predicting the elevation is not an ornament of the method; it is what chooses the sign of depth.
+# - At the right elevation the prior clearly prefers the truth to the flip. No term of the cycle did.
+# - The flip has a best angle of its own, on the other side of zero. Turn a pose inside out and look
+#   up at it instead of down: seen from far away, that gives the same pictures as the truth does when
+#   it is turned the other way. Were all cameras far away and level, no 2D prior could tell the two
+#   apart. What is left between the two best values of the table is due to cameras looking down more
+#   often than up, and to perspective; it is all that chooses the sign of depth. So predicting the
+#   elevation is no ornament of the method.
+# - The sheet need not score badly. Turned, it is a thin, bland figure near the typical pose, and
+#   there a density is high: compare its row with the others. What rules the sheet out is
+#   the bone-length term, as the table of [the page before](03_rotation_cycle.ipynb) shows, together
+#   with a Λ that must find the turned body again. The terms need each other.
 #
 # ## What goes wrong, and how to see it
 #
@@ -414,6 +421,6 @@ number_table({name: {"mean log p (nats)": float(v.mean())} for name, v in answer
 # ## Summary
 #
 # PCA, coupling blocks, maximum likelihood, an exact inverse; noise against learning by heart. The
-# prior is the only term that can choose between a pose and its depth flip, and it can because the
-# camera's elevation has a known sign. All parts are ready now: [the full
+# prior is the only term that can choose between a pose and its depth flip, and it can because
+# cameras look down more often than up. All parts are ready now: [the full
 # training](05_full_training.ipynb).

@@ -19,9 +19,9 @@
 #
 # **In the paper.** Its training section: the networks Φ, Ω, Λ and the discriminator D learn from
 # unlabelled pictures and from 2D poses that belong to other people. Nothing here is paired, and no
-# 3D pose is ever shown to the networks {cite}`sosa2023`.
+# 3D pose is ever shown to the networks {cite}`sosa2023self`.
 #
-# **Time and device.** The box under [The run](#the-run) says how long this run took, and on what.
+# **Time and device.** The table under *The run* says how long this run took, and on what.
 
 # %% tags=["parameters"]
 experiment = "single"

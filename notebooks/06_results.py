@@ -17,7 +17,7 @@
 # **Goal.** Every result of this build in one place, beside what it must beat and what it could
 # reach.
 #
-# **In the paper.** Its results on Human3.6M and MPI-INF-3DHP {cite}`sosa2023,ionescu2014,mehta2017`.
+# **In the paper.** Its results on Human3.6M and MPI-INF-3DHP {cite}`sosa2023self,ionescu2014human36m,mehta2017monocular`.
 # Neither can be shipped; the tables here are of the data that this book was built with, and the
 # recipe runs unchanged on yours.
 #
@@ -155,7 +155,10 @@ activities = sorted({a for r in first.values() for a in r["by_activity"]})
 number_table(
     {
         activity: {"pictures": int(next(iter(first.values()))["by_activity"][activity]["n"])}
-        | {f"{name}: P-MPJPE, mm": r["by_activity"][activity]["p_mpjpe_mm"] for name, r in first.items()}
+        | {
+            f"{name}: P-MPJPE, mm": r["by_activity"][activity]["p_mpjpe_mm"]
+            for name, r in first.items()
+        }
         for activity in activities
     },
     first="activity",

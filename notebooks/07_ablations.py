@@ -17,7 +17,7 @@
 # **Goal.** What does each term buy? Leave each out and measure.
 #
 # **In the paper.** Its ablation groups three terms as $\mathcal{L}_{base}$ without naming them and
-# adds the others one by one {cite}`sosa2023`. In its line of work the base is the geometric core,
+# adds the others one by one {cite}`sosa2023self`. In its line of work the base is the geometric core,
 # $\mathcal{L}_{2D} + \mathcal{L}_{3D} + \mathcal{L}_{def}$; that is our reading, and because every
 # term is also left out on its own, the reading does not matter.
 #

@@ -76,9 +76,7 @@ def true_depth_offsets(
     return scale[:, None] * true[..., 2]
 
 
-def supervised_lifting_stage(
-    pipeline: PosePipeline, labels: LabelledSet, config: Config
-) -> Stage:
+def supervised_lifting_stage(pipeline: PosePipeline, labels: LabelledSet, config: Config) -> Stage:
     """Λ trained on pairs of 2D and 3D poses."""
     device = pipeline.device
     plane = pipeline.scale.pixels_to_plane(labels.poses_2d.to(device), pipeline.skeleton.root)
@@ -192,9 +190,7 @@ def baseline_errors(
     prediction = predict_test(pipeline, test)
     flat = errors_2d(
         prediction.pose_2d.cpu(), test.poses_2d, skeleton, image_size=dataset.image_size
-    ) | errors_3d(
-        flat_pose(pipeline, prediction).cpu().double(), test.poses_3d.double(), skeleton
-    )
+    ) | errors_3d(flat_pose(pipeline, prediction).cpu().double(), test.poses_3d.double(), skeleton)
     ceiling = None
     if supervised is not None:
         ceiling = mean_errors(errors(predict_test(supervised, test), test, skeleton))

@@ -83,7 +83,8 @@ class Config:
     swap_background
         Put the people of static cameras before other cameras' backgrounds.
     silhouette_gamma
-        γ of the thick skeleton that ``sil`` compares with the foreground.
+        γ from which the thickness of each limb is learnt, for the body that ``sil`` compares with
+        the foreground.
     side_steps, side_noise, side_start
         Training steps of the prior on sides; the largest noise on its poses (plane units); the
         fraction of ``steps`` at which its term begins.

@@ -98,9 +98,7 @@ class PosePipeline(nn.Module):
                 n_joints=skeleton.n_joints,
                 width=a.width_omega,
             )
-        self.lifter = Lifter(
-            n_joints=skeleton.n_joints, root=skeleton.root, width=a.width_lambda
-        )
+        self.lifter = Lifter(n_joints=skeleton.n_joints, root=skeleton.root, width=a.width_lambda)
         self.flow = FlowPrior(
             n_joints=skeleton.n_joints,
             n_components=a.flow_components,

@@ -116,7 +116,7 @@ def write_json(path: Path, value: Any) -> None:
     write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
-def check_record(record: Record, where: str) -> Record:
+def check_record(record: Any, where: str) -> Record:
     """Raise ``ValueError`` naming ``where`` and the first thing wrong; return the record."""
     if not isinstance(record, dict):
         raise ValueError(f"{where}: a record is a JSON object, got {record!r:.40}")
@@ -160,6 +160,12 @@ def read_records(root: str | Path) -> list[Record]:
         record = read_record(path)
         found.append({**record, "path": path.parent.relative_to(root).as_posix()})
     return found
+
+
+def published_records(folder: str | Path | None = None) -> list[Record]:
+    """The records committed with the source under ``results/``; empty where there are none."""
+    root = Path(folder) if folder else Path(__file__).resolve().parents[1] / "results"
+    return read_records(root) if root.is_dir() else []
 
 
 def read_history(folder: str | Path) -> dict[str, pd.DataFrame]:
@@ -215,9 +221,7 @@ def summary_table(
         return pd.DataFrame(columns=[*by, *columns])
     rows = []
     for key, group in frame.groupby(list(by), sort=False):
-        shown = {
-            c: mean_and_spread(group[c], digits) if c in group else "–" for c in columns
-        }
+        shown = {c: mean_and_spread(group[c], digits) if c in group else "–" for c in columns}
         rows.append(dict(zip(by, key, strict=True)) | shown)
     return pd.DataFrame(rows)
 
@@ -232,6 +236,7 @@ __all__ = [
     "environment",
     "file_digest",
     "mean_and_spread",
+    "published_records",
     "read_history",
     "read_record",
     "read_records",

@@ -33,9 +33,15 @@ def segment_distance_sq(
 
 @torch.no_grad()
 def nearest_bone(
-    pose: Float[Tensor, "n J 2"], bones: list[tuple[int, int]], size: int
+    pose: Float[Tensor, "n J 2"],
+    bones: list[tuple[int, int]],
+    size: int,
+    weight: Float[Tensor, " B"] | None = None,
 ) -> Int[Tensor, "n HW"]:
-    """Index of the bone nearest to each pixel: the arg-min inside κ, without gradient."""
+    """Index of the bone nearest to each pixel: the arg-min inside κ, without gradient.
+
+    ``weight`` multiplies the squared distance to each bone.
+    """
     centres = pixel_centres(size, pose)
     px, py = centres[:, 0], centres[:, 1]
     best = torch.full((len(pose), len(centres)), torch.inf, dtype=pose.dtype, device=pose.device)
@@ -46,6 +52,8 @@ def nearest_bone(
         dx, dy = px - ax, py - ay
         r = ((dx * bx + dy * by) / (bx * bx + by * by).clamp(min=1e-12)).clamp_(0, 1)
         distance = (dx - r * bx).square_() + (dy - r * by).square_()
+        if weight is not None:
+            distance *= weight[n]
         nearer = distance < best
         best = torch.where(nearer, distance, best)
         winner.masked_fill_(nearer, n)
@@ -53,7 +61,11 @@ def nearest_bone(
 
 
 def draw_bones(
-    pose: Float[Tensor, "*b J 2"], bones: list[tuple[int, int]], *, size: int, gamma: float
+    pose: Float[Tensor, "*b J 2"],
+    bones: list[tuple[int, int]],
+    *,
+    size: int,
+    gamma: float | Float[Tensor, " B"],
 ) -> Float[Tensor, "*b H W"]:
     """κ(u)_e = exp(−γ · min over (i, j) ∈ C, r ∈ [0, 1] of ‖e − (r u_i + (1 − r) u_j)‖²).
 
@@ -66,7 +78,8 @@ def draw_bones(
     size
         Side of the image in pixels.
     gamma
-        γ; a limb's brightness falls to a half at a distance of √(ln 2 / γ).
+        γ; a limb's brightness falls to a half at a distance of √(ln 2 / γ). One for each bone
+        draws limbs of different thickness (ours), and may carry gradients.
 
     Returns
     -------
@@ -76,13 +89,15 @@ def draw_bones(
     Source: Sosa & Hogg 2023, the skeleton renderer, after Jakab et al. 2020.
     """
     flat = pose.reshape(-1, *pose.shape[-2:])
-    winner = nearest_bone(flat, bones, size)
+    each = gamma.detach() if isinstance(gamma, Tensor) else None
+    winner = nearest_bone(flat, bones, size, each)
     ends = torch.tensor(bones, device=pose.device)[winner]  # (n, HW, 2)
     rows = torch.arange(len(flat), device=pose.device)[:, None]
     distance = segment_distance_sq(
         pixel_centres(size, pose), flat[rows, ends[..., 0]], flat[rows, ends[..., 1]]
     )
-    return torch.exp(-gamma * distance).reshape(*pose.shape[:-2], size, size)
+    sharpness = gamma[winner] if isinstance(gamma, Tensor) else gamma
+    return torch.exp(-sharpness * distance).reshape(*pose.shape[:-2], size, size)
 
 
 def draw_skeleton(

@@ -1,6 +1,7 @@
 """One run from parameters to record: data, training, baselines, evaluation, files."""
 
 import datetime
+import hashlib
 import shutil
 import time
 from dataclasses import dataclass
@@ -49,6 +50,20 @@ class DataChoice:
             seed=0,
         )
 
+    def fingerprint(self) -> str | None:
+        """A digest of the names and sizes of the folders' files; ``None`` without folders.
+
+        It names no path, so that a record says which files were used, not where they lay.
+        """
+        folders = [f for f in (self.data_root, self.data_train, self.data_test) if f]
+        if not folders:
+            return None
+        files = [
+            [(p.relative_to(f).as_posix(), p.stat().st_size) for p in sorted(Path(f).rglob("*.a*"))]
+            for f in folders
+        ]
+        return hashlib.sha256(repr(files).encode()).hexdigest()[:16]
+
 
 def default_device() -> str:
     """``cuda`` where there is one, else ``cpu``."""
@@ -66,7 +81,13 @@ def check_device(device: str) -> str:
 
 
 def finished_run(
-    out: str | Path, config: Config, experiment: str, label: str, dataset: str
+    out: str | Path,
+    config: Config,
+    *,
+    experiment: str,
+    label: str,
+    dataset: str,
+    files: str | None = None,
 ) -> Record | None:
     """The record of a whole run in that folder, if it is this run.
 
@@ -79,13 +100,14 @@ def finished_run(
     if not (out / RECORD).is_file():
         return None
     record = read_record(out)
-    names = {"experiment": experiment, "row": label, "dataset": dataset}
+    names = {"experiment": experiment, "row": label, "dataset": dataset, "data_files": files}
     now: dict[str, Any] = {**config.to_dict(), **names}
     kept = {
         **record["parameters"],
         "experiment": record["experiment"],
         "row": record["variant"],
         "dataset": record["dataset"],
+        "data_files": record.get("data_files"),
     }
     changed = sorted(k for k in {*now, *kept} if now.get(k) != kept.get(k))
     if changed:
@@ -141,7 +163,9 @@ def run_experiment(
     data = data or DataChoice()
     label = label or config.variant
     name = dataset.name if dataset is not None else data.name
-    if (done := finished_run(out, config, experiment, label, name)) is not None:
+    files = data.fingerprint()
+    done = finished_run(out, config, experiment=experiment, label=label, dataset=name, files=files)
+    if done is not None:
         return done
     out.mkdir(parents=True, exist_ok=True)
     device = check_device(device or default_device())
@@ -167,6 +191,7 @@ def run_experiment(
         "seed": config.seed,
         "parameters": config.to_dict(),
         "data": dataset.provenance,
+        "data_files": files,
         **environment(device),
         "started": started,
         **evaluate(pipeline, dataset.test),

@@ -119,8 +119,8 @@ class Runner:
             state = torch.load(self.checkpoint, weights_only=True, map_location="cpu")
         except Exception as error:  # any unreadable file gets the same advice
             raise ValueError(
-                f"{self.checkpoint}: unreadable checkpoint ({error}); remove the folder "
-                f"{self.checkpoint.parent} to start this run again"
+                f"{self.checkpoint}: unreadable checkpoint ({type(error).__name__}); remove the "
+                f"folder {self.checkpoint.parent} to start this run again"
             ) from error
         kept = json.loads(state["identity"])
         now = json.loads(json.dumps(self.identity))

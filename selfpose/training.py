@@ -1,6 +1,7 @@
 """The training: the flow prior, then Λ, then Φ, Ω and D, each a stage of short, plain steps."""
 
 import copy
+import math
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ from selfpose.evaluation import alignment, monitor_2d, monitor_lifting
 from selfpose.foreground import static_background, static_foreground
 from selfpose.networks import Discriminator, PoseRegressor
 from selfpose.pipeline import PosePipeline, images_to_input
-from selfpose.render import draw_skeleton
+from selfpose.render import draw_bones, draw_skeleton
 from selfpose.sides import SidePrior, side_loss, side_prior_loss
-from selfpose.skeleton import mirror_pose
+from selfpose.skeleton import Skeleton, mirror_pose
 from selfpose.stages import Runner, Stage, check_finite
 
 R1_EVERY = 4
@@ -200,6 +201,20 @@ def side_stage(
     )
 
 
+class Thickness(nn.Module):
+    """How thick each limb is: a body drawn with it should cover the silhouette. Learnt with Φ.
+
+    One number a bone for the whole data set, γ of that limb, from a common start.
+    """
+
+    def __init__(self, n_bones: int, gamma: float) -> None:
+        super().__init__()
+        self.log_gamma = nn.Parameter(torch.full((n_bones,), math.log(gamma)))
+
+    def forward(self, pose: Float[Tensor, "b J 2"], skeleton: Skeleton, size: int) -> Tensor:
+        return draw_bones(pose, list(skeleton.bones), size=size, gamma=self.log_gamma.exp())
+
+
 class Pictures:
     """Draws of pictures with their foregrounds, and of unpaired poses, seen the same way."""
 
@@ -272,10 +287,12 @@ def image_stage(
     critic = Discriminator(
         skeleton_size=config.skeleton_size, channels=config.channels, width=config.width_d
     ).to(device)
+    thickness = Thickness(skeleton.n_bones, config.silhouette_gamma).to(device)
     joint = config.lift_from == "predicted"
     groups: list[dict[str, Any]] = [
         {"params": list(phi.parameters()), "lr": config.lr_phi},
         {"params": list(omega.parameters()), "lr": config.lr_omega},
+        {"params": list(thickness.parameters()), "lr": 10 * config.lr_phi},
     ]
     if joint:
         groups.append({"params": list(pipeline.lifter.parameters()), "lr": config.lift_lr})
@@ -315,7 +332,7 @@ def image_stage(
             redrawn = draw(predicted, config.gamma, config.channels)
             terms["redraw"] = weight * config.lam * losses.redrawing_loss(s, redrawn)
         if (weight := config.weight("sil")) and front is not None:
-            thick = draw(shielded(omega, s), config.silhouette_gamma, 1)[:, 0]
+            thick = thickness(shielded(omega, s), skeleton, config.skeleton_size)
             terms["sil"] = weight * losses.silhouette_loss(thick, front)
         if prior is not None and number >= config.side_start * config.steps:
             with torch.no_grad():
@@ -350,6 +367,7 @@ def image_stage(
         modules={
             "pipeline": pipeline,
             "critic": critic,
+            "thickness": thickness,
             "averaged": averaged,
             "prior": prior or nn.Identity(),
         },
@@ -369,13 +387,19 @@ def build_pipeline(
     Raises
     ------
     ValueError
-        If the data's pictures are not of the size that the config says.
+        If the data's pictures are not of the size that the config says, or the bone-length term
+        is on and the skeleton knows no lengths.
     """
     with_images = config.input == "images"
     if with_images and dataset.image_size != config.image_size:
         raise ValueError(
             f"the data's pictures are {dataset.image_size} px, the config says image_size="
             f"{config.image_size}; prepare the data at that size or change the parameter"
+        )
+    if config.weight("bl") and dataset.skeleton.relative_bone_lengths is None:
+        raise ValueError(
+            f"skeleton {dataset.skeleton.name!r} states no relative_bone_lengths, which the term "
+            "'bl' needs; measure them, or drop the term"
         )
     torch.manual_seed(config.seed)
     return PosePipeline(

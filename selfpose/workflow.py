@@ -70,7 +70,7 @@ class Experiment:
         refuse_unknown(self.data, DATASETS, where=f"{where}: data")
         for preset, cells in self.presets.items():
             here = f"{where}: presets.{preset}"
-            refuse_unknown(cells, ("seeds", "variants"), where=here)
+            refuse_unknown(cells, ("seeds", "variants", "overrides"), where=here)
             refuse_unknown(cells.get("variants", []), self.variants, where=f"{here}.variants")
             seeds = cells.get("seeds", [])
             if not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds):
@@ -88,7 +88,7 @@ class Experiment:
                 variant=variant,
                 seed=seed,
                 input=self.base["input"],
-                overrides={**base, **self.variants[variant]},
+                overrides={**base, **cells.get("overrides", {}), **self.variants[variant]},
             )
             for variant in cells.get("variants", list(self.variants))
             for seed in cells["seeds"]

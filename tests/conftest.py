@@ -1,4 +1,4 @@
-"""What all tests share. Nothing of selfpose is imported before pytest's shape checks are in place."""
+"""What all tests share. selfpose is imported late: shape checks must be in place first."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING

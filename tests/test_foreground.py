@@ -6,9 +6,7 @@ import torch
 from selfpose.foreground import static_background, static_foreground
 
 
-def scene(
-    n: int, *, level: int, seed: int = 0
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def scene(n: int, *, level: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Pictures of one camera in which a bright square wanders, background and masks."""
     draw = torch.Generator().manual_seed(seed)
     background = torch.randint(level, level + 60, (3, 16, 16), generator=draw, dtype=torch.uint8)

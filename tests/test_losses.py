@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from selfpose import losses
 from selfpose.metrics import bone_lengths
+from selfpose.sides import SidePrior, exchange_sides, side_loss, side_prior_loss
 from selfpose.skeleton import HUMAN_17, Skeleton
 
 CRANE = Skeleton(
@@ -140,3 +141,33 @@ def test_perfect_predictions_cost_nothing() -> None:
 def test_an_undecided_critic_costs_two_bits() -> None:
     undecided = torch.zeros(4)
     assert losses.discriminator_loss(undecided, undecided).item() == pytest.approx(2 * math.log(2))
+
+
+def test_exchanging_sides_negates_their_log_odds() -> None:
+    prior = SidePrior(skeleton=HUMAN_17, width=16)
+    pose = 0.1 * torch.randn(6, 17, 2)
+    log_odds = prior(pose)
+    assert log_odds.abs().min() > 0
+    torch.testing.assert_close(prior(pose[:, list(HUMAN_17.flip)]), -log_odds)
+    expected = -torch.sigmoid(log_odds).log().mean()
+    torch.testing.assert_close(side_prior_loss(log_odds), expected)
+
+
+def test_the_side_loss_pulls_towards_the_likelier_labelling() -> None:
+    teacher = torch.rand(2, 3, 8, 8)
+    twin = exchange_sides(teacher)
+    assert torch.equal(exchange_sides(twin), teacher)
+    sure = torch.tensor([50.0, -50.0])
+    likelier = torch.stack([teacher[0], twin[1]])
+    assert side_loss(likelier, teacher, sure).item() == 0
+    expected = (twin - teacher).square().mean()
+    torch.testing.assert_close(side_loss(exchange_sides(likelier), teacher, sure), expected)
+
+
+def test_the_side_loss_leaves_undecided_pictures_alone() -> None:
+    assert side_loss(torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8), torch.zeros(2)).item() == 0
+
+
+def test_a_body_without_sides_has_no_side_prior() -> None:
+    with pytest.raises(ValueError, match=r"'crane' has no mirror pairs.*drop the term 'side'"):
+        SidePrior(skeleton=CRANE)

@@ -17,9 +17,7 @@ from selfpose.networks import (
 @pytest.mark.parametrize(("image", "skeleton"), [(64, 64), (64, 32), (32, 8), (16, 16), (8, 8)])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_phi_omega_and_d_fit_together(image: int, skeleton: int, channels: int) -> None:
-    phi = SkeletonEncoder(
-        image_size=image, skeleton_size=skeleton, channels=channels, width=8
-    )
+    phi = SkeletonEncoder(image_size=image, skeleton_size=skeleton, channels=channels, width=8)
     omega = PoseRegressor(skeleton_size=skeleton, channels=channels, n_joints=17, width=8)
     critic = Discriminator(skeleton_size=skeleton, channels=channels, width=8)
     s = phi(torch.rand(2, 3, image, image) * 2 - 1)

@@ -128,7 +128,9 @@ def test_save_and_load_round_trip(tmp_path: Path, with_images: bool) -> None:
     kept = net.state_dict()
     assert all(torch.equal(v, kept[k]) for k, v in back.state_dict().items())
     poses = 32 * torch.rand(4, 17, 2)
-    assert torch.equal(back.predict_from_poses(poses).pose_3d, net.predict_from_poses(poses).pose_3d)
+    assert torch.equal(
+        back.predict_from_poses(poses).pose_3d, net.predict_from_poses(poses).pose_3d
+    )
     if with_images:
         x = pictures()
         assert torch.equal(back.predict(x).pose_3d, net.predict(x).pose_3d)

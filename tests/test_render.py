@@ -57,9 +57,7 @@ def test_a_bone_without_length_is_a_round_dot_with_finite_gradient() -> None:
     assert torch.isfinite(pose.grad).all()
 
 
-@given(
-    dx=st.integers(-5, 5), dy=st.integers(-5, 5), channels=st.sampled_from([1, 3])
-)
+@given(dx=st.integers(-5, 5), dy=st.integers(-5, 5), channels=st.sampled_from([1, 3]))
 def test_drawings_shift_with_the_pose(dx: int, dy: int, channels: int) -> None:
     size = 32
     pose = 0.3 + 0.4 * torch.rand(
@@ -67,8 +65,7 @@ def test_drawings_shift_with_the_pose(dx: int, dy: int, channels: int) -> None:
     )
     moved = pose + torch.tensor([dx, dy], dtype=torch.float64) / size
     image, shifted = (
-        draw_skeleton(u, HUMAN_17, size=size, gamma=GAMMA, channels=channels)
-        for u in (pose, moved)
+        draw_skeleton(u, HUMAN_17, size=size, gamma=GAMMA, channels=channels) for u in (pose, moved)
     )
     inner = slice(5, size - 5)
     back = shifted.roll((-dy, -dx), dims=(-2, -1))

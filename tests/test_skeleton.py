@@ -42,9 +42,7 @@ def test_mirror_pose_is_an_involution_that_keeps_bone_lengths(dims: int) -> None
     twin = mirror_pose(pose, HUMAN_17)
     assert torch.equal(mirror_pose(twin, HUMAN_17), pose)
     assert not torch.equal(twin, pose)
-    order = [
-        HUMAN_17.bones.index((HUMAN_17.flip[p], HUMAN_17.flip[c])) for p, c in HUMAN_17.bones
-    ]
+    order = [HUMAN_17.bones.index((HUMAN_17.flip[p], HUMAN_17.flip[c])) for p, c in HUMAN_17.bones]
     swapped = bone_lengths(pose, HUMAN_17)[..., order]
     torch.testing.assert_close(bone_lengths(twin, HUMAN_17), swapped)
 
@@ -124,5 +122,5 @@ def test_a_file_that_is_no_skeleton_is_named(tmp_path: Path, text: str) -> None:
 
 def test_an_unknown_joint_is_named_with_the_known_ones() -> None:
     assert HUMAN_17.index("head") == 10
-    with pytest.raises(KeyError, match="no joint 'nose'.*'head'"):
+    with pytest.raises(KeyError, match=r"no joint 'nose'.*'head'"):
         HUMAN_17.index("nose")

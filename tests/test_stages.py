@@ -26,7 +26,7 @@ def counting_stage(name: str, n_steps: int, log: list[tuple[str, int]]) -> Stage
         log.append((name, number))
         with torch.no_grad():
             module.weight += torch.randn((), generator=generator)
-        return {"walk": float(module.weight)}
+        return {"walk": float(module.weight.detach())}
 
     return Stage(
         name=name,
@@ -41,9 +41,7 @@ def counting_stage(name: str, n_steps: int, log: list[tuple[str, int]]) -> Stage
 
 
 def runner(folder: Path | None = None, **identity: Any) -> Runner:
-    return Runner(
-        identity=identity, folder=folder, progress=False, seed=3, checkpoint_every_s=-1.0
-    )
+    return Runner(identity=identity, folder=folder, progress=False, seed=3, checkpoint_every_s=-1.0)
 
 
 def test_step_generators_depend_on_seed_stage_and_step() -> None:

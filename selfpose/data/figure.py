@@ -19,6 +19,7 @@ from selfpose.data.points import FIGURE_POINTS
 from selfpose.data.threads import single_thread
 
 _EPS = 1e-6
+_FINE = 4096  # steps of a colour while samples are added up
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +125,6 @@ PARTS: tuple[Part, ...] = (
 )
 PART_NAMES = tuple(part.name for part in PARTS)
 FRAMES = ("", "pelvis", "chest", "head")
-FRONTS = ("plain", "panel", "stripe", "pullover")  # what the front of the shirt wears
 
 
 @cache
@@ -245,6 +245,7 @@ def sample_appearance(n: int, *, seed: int) -> Appearance:
     # The mark on the front must stand out: another hue, and darker on light shirts.
     front_value = torch.where(shirt.mean(-1) > 0.5, uniform(0.08, 0.35), uniform(0.75, 1.0))
     front = hsv_to_rgb(uniform(0.0, 1.0), uniform(0.0, 0.8), front_value)
+    # Of the shirt's front: plain, a wide panel, a stripe, or all of another colour.
     kind = torch.multinomial(torch.tensor([0.15, 0.35, 0.3, 0.2]), n, True, generator=g)
     front_width = torch.where(kind == 1, uniform(0.55, 0.8), uniform(0.2, 0.4))
     front_width = torch.where(kind == 0, torch.zeros(n), front_width)
@@ -507,11 +508,14 @@ def _draw_chunk(
     )
     seen = _nearest_part(cones, side)
     place, colour = _shade(cones, axes, appearance, light, seen, side)
-    # Filled, then averaged: sums in a fixed order give the same picture on every device and run.
-    layer = torch.zeros(b * side * side, 4, device=points.device)
-    layer.index_copy_(0, place, torch.cat([colour.clamp(0, 1), torch.ones_like(colour[:, :1])], -1))
-    layer = layer.view(b * size, supersample, size, supersample * 4).sum(dim=1)
-    layer = layer.view(b * size * size, supersample, 4).sum(dim=1) / supersample**2
+    row, column = (place % (side * side)) // side, place % side
+    target = (place // (side * side)) * (size * size)
+    target = target + (row // supersample) * size + column // supersample
+    # Whole numbers add up to the same in any order: the same picture from run to run on a GPU too.
+    layer = torch.zeros(b * size * size, 4, dtype=torch.int32, device=points.device)
+    share = torch.cat([colour.clamp(0, 1), torch.ones_like(colour[:, :1])], dim=-1)
+    layer.index_add_(0, target, (share * _FINE).round_().int())
+    layer = layer.float() / (_FINE * supersample**2)
     layer = layer.view(b, size, size, 4).permute(0, 3, 1, 2)
     mask = layer[:, 3].contiguous()
     images = backgrounds * (1 - mask[:, None]) + 255 * layer[:, :3]

@@ -1,0 +1,184 @@
+"""The command line in process: a whole small run, and one line for every mistake."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from selfpose import cli
+from selfpose.cli import parse_overrides
+from selfpose.records import read_record
+
+SMALL = [
+    "--set", "n_unlabelled=64", "--set", "n_unpaired=64", "--set", "n_test=16",
+    "--set", "flow_steps=4", "--set", "lift_steps=4",
+]  # fmt: skip
+
+
+def run_main(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str
+) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of ``selfpose ARGUMENTS``."""
+    monkeypatch.setattr("sys.argv", ["selfpose", *arguments])
+    code = 0
+    try:
+        cli.main()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    seen = capsys.readouterr()
+    return code, seen.out, seen.err
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run made by the command line."""
+    out = tmp_path_factory.mktemp("runs") / "poses"
+    arguments = ["train", "--input", "poses", "--preset", "smoke", "--quiet", "--seed", "3"]
+    done = CliRunner().invoke(cli.cli, [*arguments, *SMALL, "--out", str(out)])
+    assert done.exception is None
+    assert done.exit_code == 0
+    shown = done.output
+    assert str(out / "record.json") in shown
+    assert all(name in shown for name in ("this run", "flat", "mean_pose", "supervised"))
+    return out
+
+
+def test_train_leaves_the_record_that_its_options_say(trained: Path) -> None:
+    record = read_record(trained)
+    assert (record["seed"], record["preset"], record["input"]) == (3, "smoke", "poses")
+    assert record["parameters"]["lift_steps"] == 4
+    assert record["n_test"] == 16
+    assert {"p_mpjpe_mm", "n_mpjpe_mm", "error_2d_percent"} <= set(record["metrics"])
+
+
+def test_evaluate_prints_json(trained: Path) -> None:
+    arguments = ["evaluate", str(trained / "weights.safetensors"), "--n-test", "8"]
+    done = CliRunner().invoke(cli.cli, arguments)
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["metrics"]["error_2d_percent"] == 0
+
+
+def test_data_check_tells_what_is_there() -> None:
+    done = CliRunner().invoke(cli.cli, ["data", "check"])
+    assert done.exit_code == 0
+    assert "embedded: skeleton human_17, 64 px" in done.stdout
+    assert "right_knee – right_ankle" in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "-h"], ["--version"]])
+def test_help_and_version_end_well(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    code, out, err = run_main(monkeypatch, capsys, *arguments)
+    assert code == 0
+    assert "elfpose" in out
+    assert err == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "stepz=3"], "unknown parameter 'stepz'; did you mean 'steps'"),
+        (["--set", "steps"], "expected NAME=VALUE after --set, got 'steps'"),
+        (["--set", "drop=[bl"], "cannot read the value"),
+        (["--set", "drop="], "drop must be a list of terms, got None"),
+        (["--set", "steps=many"], "steps must be a whole number, got 'many'"),
+        (["--set", "lift_lr=.nan"], "lift_lr must be finite"),
+        (["--set", "seed=5"], "seed has an option of its own: give --seed"),
+        (["--set", "input=images"], "input has an option of its own"),
+        (["--set", "difficulty=hard", *SMALL], "hard"),
+        (["--device", "quantum", *SMALL], "cannot compute on the device 'quantum'"),
+        (["--data-root", "."], "read no folder"),
+        (["--data", "cmu"], "needs either data_root, or both data_train and data_test"),
+    ],
+)
+@pytest.mark.usefixtures("without_shape_checks")
+def test_mistakes_end_with_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    arguments: list[str],
+    message: str,
+) -> None:
+    out = tmp_path / "run"
+    code, shown, err = run_main(
+        monkeypatch, capsys, "train", "--input", "poses", "--quiet", "--out", str(out), *arguments
+    )
+    assert code == 1
+    assert shown == ""
+    assert err.startswith("Error: ")
+    assert message in err
+    assert err.count("\n") == 1 or "drop=[bl" in err  # YAML's own words take several lines
+    assert not (out / "record.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trian"], "No such command 'trian'. Did you mean 'train'?"),
+        (["train"], "Missing option '--out'"),
+        (["train", "--preset", "fast", "--out", "x"], "'fast' is not one of"),
+        (["train", "--data-root", "no-such-folder", "--out", "x"], "does not exist"),
+    ],
+)
+def test_misuse_ends_with_code_two(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    code, _, err = run_main(monkeypatch, capsys, *arguments)
+    assert code == 2
+    assert message in err
+
+
+def test_missing_and_broken_weights_end_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "w.safetensors"
+    code, _, err = run_main(monkeypatch, capsys, "evaluate", str(path))
+    assert code == 1
+    assert "no such weights file" in err
+    path.write_bytes(b"not weights")
+    code, _, err = run_main(monkeypatch, capsys, "evaluate", str(path))
+    assert code == 1
+    assert "not a readable safetensors file" in err
+    assert err.count("\n") == 1
+
+
+def test_a_finished_folder_is_not_overwritten(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], trained: Path
+) -> None:
+    before = (trained / "record.json").read_bytes()
+    code, _, err = run_main(
+        monkeypatch, capsys,
+        "train", "--input", "poses", "--preset", "smoke", "--out", str(trained), *SMALL,
+    )  # fmt: skip
+    assert code == 1
+    assert "seed: 3, now 0" in err
+    assert (trained / "record.json").read_bytes() == before
+
+
+def test_an_interrupt_ends_with_its_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def interrupt(*given: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("selfpose.runs.run_experiment", interrupt)
+    code, _, _ = run_main(
+        monkeypatch, capsys, "train", "--preset", "smoke", "--out", str(tmp_path / "run")
+    )
+    assert code == 130
+
+
+def test_overrides_are_read_as_yaml() -> None:
+    texts = ("steps=20", "lift_lr=1.5e-3", "drop=[bl, NF]", "augment=false", "preset=a=b")
+    assert parse_overrides(texts) == {
+        "steps": 20,
+        "lift_lr": 1.5e-3,
+        "drop": ["bl", "NF"],
+        "augment": False,
+        "preset": "a=b",
+    }

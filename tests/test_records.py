@@ -1,0 +1,212 @@
+"""Records: whole or not at all, complete, finite; and tables that are their arithmetic."""
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from selfpose import records, stages
+from selfpose.records import (
+    HISTORY,
+    RECORD,
+    REQUIRED,
+    SCHEMA,
+    WEIGHTS,
+    check_record,
+    environment,
+    mean_and_spread,
+    read_history,
+    read_record,
+    read_records,
+    records_to_frame,
+    summary_table,
+    write_json,
+    write_run,
+)
+
+
+def record(**changes: Any) -> dict[str, Any]:
+    return {
+        "experiment": "single",
+        "variant": "selfpose",
+        "dataset": "embedded",
+        "seed": 0,
+        "parameters": {"steps": 3},
+        **environment("cpu"),
+        "started": "2024-01-01T00:00:00+00:00",
+        "duration_s": 1.5,
+        "metrics": {"p_mpjpe_mm": 50.0, "error_2d_percent": 5},
+        "baselines": {"flat": {"p_mpjpe_mm": 90.0}, "supervised": None},
+        **changes,
+    }
+
+
+HISTORY_ROWS = {"flow": [{"step": 0.0, "NLL": 3.0}, {"step": 20.0, "NLL": 2.0}], "images": []}
+
+
+def write(folder: Path, **changes: Any) -> Path:
+    return write_run(
+        folder,
+        record(**changes),
+        history=HISTORY_ROWS,
+        write_weights=lambda path: path.write_bytes(b"weights") and None,
+    )
+
+
+def test_a_record_is_read_back_with_the_digests_of_its_files(tmp_path: Path) -> None:
+    path = write(tmp_path / "run")
+    back = read_record(tmp_path / "run")
+    assert back == read_record(path)
+    assert back["schema"] == SCHEMA
+    assert {k: back[k] for k in record()} == record()
+    for name, digest in back["files"].items():
+        assert digest == hashlib.sha256((tmp_path / "run" / name).read_bytes()).hexdigest()
+    assert set(back["files"]) == {WEIGHTS, HISTORY}
+    assert {p.name for p in (tmp_path / "run").iterdir()} == {WEIGHTS, HISTORY, RECORD}
+
+
+def test_history_is_read_back_as_tables(tmp_path: Path) -> None:
+    write(tmp_path)
+    tables = read_history(tmp_path)
+    assert list(tables) == ["flow"]
+    assert tables["flow"]["NLL"].to_dict() == {0.0: 3.0, 20.0: 2.0}
+
+
+@pytest.mark.parametrize("fails_at", [WEIGHTS, HISTORY, RECORD])
+def test_a_full_disk_leaves_no_record_and_nothing_half_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_at: str
+) -> None:
+    write(tmp_path)
+    real = Path.write_text
+
+    def full(self: Path, text: str, **options: Any) -> int:
+        if self.name.startswith(fails_at):
+            real(self, text[:5], **options)
+            raise OSError(28, "No space left on device")
+        return real(self, text, **options)
+
+    def write_weights(path: Path) -> None:
+        stages.write_whole(path, lambda part: part.write_text("weights") and None)
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_run(tmp_path, record(), history=HISTORY_ROWS, write_weights=write_weights)
+    names = {p.name for p in tmp_path.iterdir()}
+    assert RECORD not in names
+    assert not any(name.endswith(".part") for name in names)
+
+
+def test_a_kill_between_files_leaves_no_record(tmp_path: Path) -> None:
+    def killed(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    write(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        write_run(tmp_path, record(), history={}, write_weights=killed)
+    with pytest.raises(FileNotFoundError, match="no record; the run is missing or was not finish"):
+        read_record(tmp_path)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, None, "50"])
+def test_metrics_that_are_no_finite_numbers_are_refused_by_name(tmp_path: Path, bad: Any) -> None:
+    with pytest.raises(ValueError, match=r"metric 'p_mpjpe_mm' is .*not a finite number"):
+        write(tmp_path, metrics={"p_mpjpe_mm": bad})
+    assert not (tmp_path / RECORD).exists()
+
+
+def test_nan_is_no_json(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "a.json", {"a": math.nan})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", [n for n in REQUIRED if n != "schema"])
+def test_missing_keys_are_named(tmp_path: Path, name: str) -> None:
+    partial = record()
+    del partial[name]
+    with pytest.raises(ValueError, match=rf"record\.json: the record has no '{name}'"):
+        write_run(tmp_path, partial, history={}, write_weights=lambda p: p.touch())
+    with pytest.raises(ValueError, match=f"somewhere: {name!r} should be"):
+        check_record({**record(), "schema": SCHEMA, name: [1]}, "somewhere")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "not JSON"),
+        ("", "not JSON"),
+        ("[1]", "a record is a JSON object"),
+        ("3", "a record is a JSON object"),
+        ("{}", "no 'schema'"),
+    ],
+)
+def test_broken_records_are_named(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / RECORD).write_text(text)
+    with pytest.raises(ValueError, match=rf"record\.json.*{message}"):
+        read_record(tmp_path)
+
+
+def test_records_of_another_schema_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 99}))
+    with pytest.raises(ValueError, match="record schema 99, this selfpose reads 1"):
+        read_record(path)
+
+
+def test_missing_runs_are_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no record"):
+        read_record(tmp_path / "none")
+    with pytest.raises(FileNotFoundError, match="no history"):
+        read_history(tmp_path)
+    assert read_records(tmp_path) == []
+
+
+def several(root: Path) -> list[dict[str, Any]]:
+    for seed, error in enumerate((40.0, 44.0, 48.0)):
+        write(root / f"b/{seed}", seed=seed, metrics={"p_mpjpe_mm": error})
+    write(root / "a", experiment="other", metrics={"p_mpjpe_mm": 60.0, "error_2d_percent": 6.0})
+    return read_records(root)
+
+
+def test_tables_are_the_arithmetic_of_records(tmp_path: Path) -> None:
+    found = several(tmp_path)
+    assert [r["path"] for r in found] == ["a", "b/0", "b/1", "b/2"]
+    frame = records_to_frame(found, ["p_mpjpe_mm", "error_2d_percent"])
+    assert frame["p_mpjpe_mm"].tolist() == [60, 40, 44, 48]
+    assert frame["flat: p_mpjpe_mm"].tolist() == [90] * 4
+    assert frame["error_2d_percent"].isna().tolist() == [False, True, True, True]
+    table = summary_table(
+        found, ["p_mpjpe_mm", "error_2d_percent"], baselines=["flat", "supervised"]
+    )
+    assert table["experiment"].tolist() == ["other", "single"]
+    assert table["p_mpjpe_mm"].tolist() == ["60.0 (1)", "44.0 ± 4.0 (3)"]
+    assert table["error_2d_percent"].tolist() == ["6.0 (1)", "–"]
+    assert table["flat: p_mpjpe_mm"].tolist() == ["90.0 (1)", "90.0 ± 0.0 (3)"]
+    assert table["supervised: p_mpjpe_mm"].tolist() == ["–", "–"]
+
+
+def test_a_table_of_nothing_has_its_columns() -> None:
+    table = summary_table([], ["p_mpjpe_mm"], baselines=["flat"])
+    assert list(table) == ["experiment", "variant", "p_mpjpe_mm", "flat: p_mpjpe_mm"]
+    assert table.empty
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [([], "–"), ([math.nan], "–"), ([2.04], "2.0 (1)"), ([1.0, 3.0, None], "2.0 ± 1.4 (2)")],
+)
+def test_mean_and_spread(values: list[float | None], shown: str) -> None:
+    assert mean_and_spread(pd.Series(values, dtype=float)) == shown
+
+
+def test_environment_tells_what_ran_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = environment("cpu")
+    assert facts["device"].startswith("cpu (")
+    assert {"python", "torch", "numpy", "selfpose"} <= set(facts["versions"])
+    monkeypatch.setattr(records, "_git", lambda *_: None)
+    assert environment("cpu")["commit"] is None
+    assert environment("cpu")["commit_dirty"] is None
