@@ -48,7 +48,6 @@ from pathlib import Path
 import torch
 
 from selfpose.config import BASE_TERMS, LIFTING_TERMS, Config
-from selfpose.evaluation import errors
 from selfpose.figures import error_bars
 from selfpose.metrics import procrustes, root_centred
 from selfpose.pages import number_table, show_source
@@ -105,19 +104,24 @@ number_table(
 # %% tags=["hide-input"]
 variants = experiments["ablation_lifting"].variants
 of = {v: [r for r in records if r["variant"] == v] for v in variants}
-rows = {}
-for name, drop in ((v, variants[v].get("drop", [])) for v in variants):
-    found = of[name]
-    mean = lambda key: sum(r["metrics"][key] for r in found) / len(found) if found else None
-    rows[name] = {
-        "left out": ", ".join(drop) or "nothing",
-        "P-MPJPE, mm": mean("p_mpjpe_mm"),
-        "with reflection, mm": mean("p_mpjpe_reflection_mm"),
-        "N-MPJPE, mm": mean("n_mpjpe_mm"),
-        "elevation, deg": mean("elevation_mean_deg"),
-        "runs": len(found),
-        "seconds a run": sum(r["duration_s"] for r in found) / len(found) if found else None,
-    }
+
+
+def mean(values):
+    return sum(values) / len(values) if values else None
+
+
+columns = {
+    "P-MPJPE, mm": "p_mpjpe_mm",
+    "with reflection, mm": "p_mpjpe_reflection_mm",
+    "N-MPJPE, mm": "n_mpjpe_mm",
+    "elevation, deg": "elevation_mean_deg",
+}
+rows = {
+    name: {"left out": ", ".join(variants[name].get("drop", [])) or "nothing"}
+    | {title: mean([r["metrics"][key] for r in found]) for title, key in columns.items()}
+    | {"runs": len(found), "seconds a run": mean([r["duration_s"] for r in found])}
+    for name, found in of.items()
+}
 number_table(rows, first="variant")
 
 # %% mystnb={"figure": {"caption": "Lifting from true 2D poses with terms left out. Dots are runs, bars their mean; the line is the flat pose, which knows no depth at all.", "name": "fig-ablation-lifting"}, "image": {"alt": "Bars of P-MPJPE for the full method and for the method without each of its five lifting terms, beside the flat pose's error."}} tags=["hide-input"]

@@ -1,6 +1,7 @@
 """The command line: ``selfpose train | evaluate | predict | data``."""
 
 import difflib
+import functools
 import json
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import yaml
 
 from selfpose.config import PRESETS, VARIANTS, Config
 from selfpose.data.sources import SOURCES
+from selfpose.runs import DataChoice, run_experiment
 
 
 class Group(click.Group):
@@ -45,11 +47,31 @@ def parse_overrides(settings: tuple[str, ...]) -> dict[str, Any]:
     return overrides
 
 
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+FOLDER = click.Path(exists=True, file_okay=False)
 
 
 def data_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The options that name a data set."""
+    """The options that name a data set, handed to the command as one ``choice``."""
+
+    @functools.wraps(command)
+    def with_choice(
+        *,
+        data: str,
+        data_root: str | None,
+        data_train: str | None,
+        data_test: str | None,
+        cache: str | None,
+        **rest: Any,
+    ) -> None:
+        choice = DataChoice(
+            name=data,
+            data_root=data_root,
+            data_train=data_train,
+            data_test=data_test,
+            cache=cache,
+        )
+        command(choice=choice, **rest)
+
     options = [
         click.option(
             "--data", "data", type=click.Choice(SOURCES), default="embedded", show_default=True,
@@ -59,13 +81,14 @@ def data_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--data-train", type=FOLDER, help="Learn from this folder …"),
         click.option("--data-test", type=FOLDER, help="… and test on every trial of this one."),
         click.option(
-            "--cache", type=click.Path(file_okay=False, path_type=Path),
+            "--cache", type=click.Path(file_okay=False),
             help="Keep prepared data in this folder, for other runs.",
         ),
     ]  # fmt: skip
+    decorated: Callable[..., None] = with_choice
     for option in reversed(options):
-        command = option(command)
-    return command
+        decorated = option(decorated)
+    return decorated
 
 
 @cli.command()
@@ -90,26 +113,16 @@ def data_options(command: Callable[..., None]) -> Callable[..., None]:
 )  # fmt: skip
 @click.option("--quiet", is_flag=True, help="No progress bars.")
 def train(
-    input_: str, preset: str, variant: str, data: str, data_root: Path | None,
-    data_train: Path | None, data_test: Path | None, cache: Path | None, seed: int,
-    experiment: str, settings: tuple[str, ...], device: str | None, out: Path, quiet: bool,
+    input_: str, preset: str, variant: str, choice: DataChoice, seed: int, experiment: str,
+    settings: tuple[str, ...], device: str | None, out: Path, quiet: bool,
 ) -> None:  # fmt: skip
     """Train, evaluate, and leave a record."""
-    from selfpose.runs import DataChoice, run_experiment
-
     overrides = parse_overrides(settings)
     for name in ("input", "preset", "variant", "seed"):
         if name in overrides:
             raise ValueError(f"{name} has an option of its own: give --{name}, not --set {name}=…")
     config = Config.for_run(
         preset=preset, variant=variant, overrides={**overrides, "input": input_, "seed": seed}
-    )
-    choice = DataChoice(
-        name=data,
-        data_root=data_root and str(data_root),
-        data_train=data_train and str(data_train),
-        data_test=data_test and str(data_test),
-        cache=cache and str(cache),
     )
     record = run_experiment(
         config, out=out, data=choice, experiment=experiment, device=device, progress=not quiet
@@ -137,23 +150,12 @@ def show_errors(rows: dict[str, dict[str, float] | None]) -> None:
 @click.argument("weights", type=click.Path(dir_okay=False, path_type=Path))
 @data_options
 @click.option("--n-test", default=1024, show_default=True, help="Test pictures.")
-def evaluate(
-    weights: Path, data: str, data_root: Path | None, data_train: Path | None,
-    data_test: Path | None, cache: Path | None, n_test: int,
-) -> None:  # fmt: skip
+def evaluate(weights: Path, choice: DataChoice, n_test: int) -> None:
     """Errors of trained WEIGHTS on a data set's test part, as JSON."""
     from selfpose.evaluation import evaluate as measure
     from selfpose.pipeline import load
-    from selfpose.runs import DataChoice
 
     pipeline = load(weights)
-    choice = DataChoice(
-        name=data,
-        data_root=data_root and str(data_root),
-        data_train=data_train and str(data_train),
-        data_test=data_test and str(data_test),
-        cache=cache and str(cache),
-    )
     config = Config(
         n_unlabelled=256, n_unpaired=256, n_test=n_test,
         image_size=pipeline.architecture.image_size,
@@ -189,21 +191,10 @@ def data() -> None:
 
 @data.command("check")
 @data_options
-def check(
-    data: str, data_root: Path | None, data_train: Path | None, data_test: Path | None,
-    cache: Path | None,
-) -> None:  # fmt: skip
+def check(choice: DataChoice) -> None:
     """Prepare a small part of a data set and say what is in it."""
     from selfpose.metrics import bone_lengths
-    from selfpose.runs import DataChoice
 
-    choice = DataChoice(
-        name=data,
-        data_root=data_root and str(data_root),
-        data_train=data_train and str(data_train),
-        data_test=data_test and str(data_test),
-        cache=cache and str(cache),
-    )
     dataset = choice.load(Config(n_unlabelled=512, n_unpaired=512, n_test=128))
     lengths = bone_lengths(dataset.test.poses_3d, dataset.skeleton)
     click.echo(f"{dataset.name}: skeleton {dataset.skeleton.name}, {dataset.image_size} px")

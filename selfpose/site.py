@@ -6,6 +6,7 @@ there with warnings as errors. The finished site replaces the older one only whe
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -42,6 +43,10 @@ def toc_documents(toc: dict[str, Any]) -> list[str]:
     return found
 
 
+_FOLDER = re.compile(r"^(data_root|data_train|data_test|cache|out|runs) = (['\"])/.*\2$", re.M)
+"""Parameters that name a place on the machine that ran the notebook, by an absolute path."""
+
+
 def strip_run_metadata(notebook: Any) -> Any:
     """A notebook without what a run leaves beside its outputs: times, paths, progress on stderr.
 
@@ -52,6 +57,10 @@ def strip_run_metadata(notebook: Any) -> Any:
     for cell in notebook.cells:
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.source = _FOLDER.sub(
+                r"\1 = '(a folder of the machine that ran this)'", cell.source
+            )
         if cell.cell_type == "code":
             cell.outputs = [
                 output

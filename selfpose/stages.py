@@ -42,7 +42,7 @@ def step_generator(seed: int, stage: str, step: int) -> torch.Generator:
     return torch.Generator().manual_seed(mixed)
 
 
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file under another name, then rename: it is there whole or not at all."""
     partial = path.with_name(path.name + ".part")
     try:

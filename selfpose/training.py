@@ -452,10 +452,9 @@ def train(
     if with_images and config.weight("side"):
         prior = SidePrior(skeleton=dataset.skeleton).to(device)
         stages.append(side_stage(pipeline, dataset, config, prior=prior))
-    if with_images:
-        averaged = nn.ModuleDict(
-            {"phi": copy.deepcopy(pipeline.phi), "omega": copy.deepcopy(pipeline.omega)}
-        )
+    if pipeline.phi is not None and pipeline.omega is not None:
+        averaged["phi"] = copy.deepcopy(pipeline.phi)
+        averaged["omega"] = copy.deepcopy(pipeline.omega)
         stages.append(image_stage(pipeline, dataset, config, averaged=averaged, prior=prior))
     runner = Runner(
         identity={"config": config.to_dict(), "data": dataset.name, **dataset.provenance},

@@ -88,7 +88,7 @@ class Experiment:
                 variant=variant,
                 seed=seed,
                 input=self.base["input"],
-                overrides={**base, **cells.get("overrides", {}), **self.variants[variant]},
+                overrides={**base, **dict(cells.get("overrides", {})), **self.variants[variant]},
             )
             for variant in cells.get("variants", list(self.variants))
             for seed in cells["seeds"]
