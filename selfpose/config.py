@@ -112,7 +112,7 @@ class Config:
     skeleton_size: int = 32
     channels: int = 3
     gamma: float = 500.0
-    width_phi: int = 20
+    width_phi: int = 16
     width_omega: int = 16
     width_lambda: int = 256
     width_d: int = 32
@@ -134,7 +134,7 @@ class Config:
     bone_start: float = 0.3
     bone_ramp: float = 0.6
 
-    steps: int = 1000
+    steps: int = 850
     batch: int = 32
     lr_phi: float = 5e-4
     lr_omega: float = 1e-3

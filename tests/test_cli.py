@@ -166,7 +166,7 @@ def test_an_interrupt_ends_with_its_code(
     def interrupt(*given: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("selfpose.runs.run_experiment", interrupt)
+    monkeypatch.setattr("selfpose.cli.run_experiment", interrupt)
     code, _, _ = run_main(
         monkeypatch, capsys, "train", "--preset", "smoke", "--out", str(tmp_path / "run")
     )
