@@ -217,6 +217,7 @@ number_table(
 # %% mystnb={"figure": {"caption": "Curves of this run. The terms are weighted as in the total.", "name": "fig-training-curves"}, "image": {"alt": "Learning curves of the training: losses, the error of the lifted poses beside their depth-flipped twins, alignment with own and shuffled pictures, and 2D errors."}} tags=["hide-input"]
 shown = "images" if "images" in history else "lifting"
 rows = history[shown].reset_index().to_dict("records")
+rows = [{k: v for k, v in row.items() if v == v} for row in rows]  # what was not measured: absent
 panels = {
     "images": {
         "the game": ["critic", "D", "margin"],

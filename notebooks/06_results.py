@@ -52,7 +52,7 @@ from selfpose.evaluation import errors, predict_test
 from selfpose.figures import error_bars, joint_bars, prediction_figure
 from selfpose.pages import number_table, show_source
 from selfpose.pipeline import load
-from selfpose.records import WEIGHTS, published_records, read_records, summary_table
+from selfpose.records import WEIGHTS, published_records, read_history, read_records, summary_table
 from selfpose.runs import DataChoice
 from selfpose.widgets import figure_slider
 
@@ -109,36 +109,65 @@ number_table(
 
 # %% tags=["hide-input"]
 main = [r for r in records if r["experiment"] in ("end_to_end", "lifting")]
-summary_table(
-    main,
-    ["p_mpjpe_mm", "n_mpjpe_mm"],
-    baselines=["flat", "mean_pose", "supervised"],
-).style.hide()
+floors = ["flat", "mean_pose", "supervised"]
+
+
+def table(chosen, metric, title, **options):
+    """One metric of the runs, and of the baselines over the same runs."""
+    frame = summary_table(chosen, [metric], baselines=floors, **options)
+    names = {metric: title} | {f"{b}: {metric}": b.replace("_", " ") for b in floors}
+    return frame.rename(columns=names).style.hide()
+
+
+table(main, "p_mpjpe_mm", "P-MPJPE, mm")
+
+# %% tags=["hide-input"]
+table(main, "n_mpjpe_mm", "N-MPJPE, mm")
 
 # %% [markdown]
 # The end-to-end run starts from pictures and `lifting` from true 2D poses, so the second shows what
 # the rotation cycle can do and the difference between the two what the pictures cost. How well the
-# 2D poses sit on the people:
+# 2D poses sit on the people, first strictly, then with the left and right of each limb forgiven:
 
 # %% tags=["hide-input"]
-summary_table(
-    [r for r in main if r["input"] == "images"],
-    ["error_2d_percent", "error_2d_percent_side_tolerant", "facing_right_percent"],
-    baselines=["mean_pose"],
-    digits=2,
-).style.hide()
+pictured = [r for r in main if r["input"] == "images"]
+table(pictured, "error_2d_percent", "2D error, %", digits=2)
+
+# %% tags=["hide-input"]
+table(pictured, "error_2d_percent_side_tolerant", "2D error, sides forgiven, %", digits=2)
+
+# %% [markdown]
+# Does the skeleton image belong to its picture? `own` is its difference from the drawing of the true
+# pose, `shuffled` from that of another picture; `spread` is the variety of the drawn poses as a share
+# of the true variety; `facing right` is the share of pictures that fit better as they are than with
+# all left and right exchanged, where a coin would give a half.
+
+# %% tags=["hide-input"]
+last = [read_history(Path(runs) / r["path"])["images"].dropna().iloc[-1] for r in pictured]
+number_table(
+    {
+        f"{r['experiment']}, seed {r['seed']}": {
+            "own": row["alignment_own"],
+            "shuffled": row["alignment_shuffled"],
+            "spread": row["spread"],
+            "facing right": r["metrics"]["facing_right_percent"] / 100,
+        }
+        for r, row in zip(pictured, last, strict=True)
+    },
+    digits=3,
+    first="run",
+)
 
 # %% mystnb={"figure": {"caption": "3D error of each run (dots) and their mean (bars); the lines are the floor and the ceiling of lifting.", "name": "fig-results"}, "image": {"alt": "Bars of P-MPJPE for the end-to-end and the lifting runs, with lines for the flat pose, the mean pose and full supervision."}} tags=["hide-input"]
 groups = {
     f"{name} ({where})": [r["metrics"]["p_mpjpe_mm"] for r in main if r["experiment"] == name]
     for name, where in (("end_to_end", "from pictures"), ("lifting", "from true 2D"))
 }
-floors = [r["baselines"] for r in main if r["experiment"] == "lifting"]
-names = ("flat", "mean_pose", "supervised")
+others = [r["baselines"] for r in main if r["experiment"] == "lifting"]
 lines = {
-    name.replace("_", " "): sum(b[name]["p_mpjpe_mm"] for b in floors) / len(floors)
-    for name in names
-    if floors and all(b.get(name) for b in floors)
+    name.replace("_", " "): sum(b[name]["p_mpjpe_mm"] for b in others) / len(others)
+    for name in floors
+    if others and all(b.get(name) for b in others)
 }
 error_bars(groups, xlabel="P-MPJPE, mm (proper rotation)", references=lines)
 
@@ -223,13 +252,19 @@ figure_slider(
 # can show what hours gave. Their commit, device and duration stand in each record.
 
 # %% tags=["hide-input"]
-shown = summary_table(
-    committed,
-    ["p_mpjpe_mm", "n_mpjpe_mm", "error_2d_percent", "error_2d_percent_side_tolerant"],
+table(
+    committed, "p_mpjpe_mm", "P-MPJPE, mm", by=("dataset", "preset", "experiment", "variant")
+) if (committed) else "none are committed"
+
+# %% tags=["hide-input"]
+images = [r for r in committed if r["input"] == "images"]
+table(
+    images,
+    "error_2d_percent_side_tolerant",
+    "2D error, sides forgiven, %",
     by=("dataset", "preset", "experiment", "variant"),
-    baselines=["flat"],
-)
-shown.style.hide() if len(shown) else "none are committed"
+    digits=2,
+) if images else "none are committed"
 
 # %% [markdown]
 # ## What goes wrong, and how to see it

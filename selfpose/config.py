@@ -126,7 +126,7 @@ class Config:
     flow_lr: float = 1e-3
     flow_noise: float = 0.004
 
-    lift_steps: int = 1200
+    lift_steps: int = 1500
     lift_batch: int = 256
     lift_lr: float = 1e-3
     lift_noise: float = 0.0
@@ -162,7 +162,7 @@ class Config:
     ema: float = 0.995
 
     supervised: bool = True
-    supervised_steps: int = 300
+    supervised_steps: int = 800
     checkpoint_every_s: float = 60.0
 
     def __post_init__(self) -> None:

@@ -112,7 +112,7 @@ def write_run(
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON whole or not at all; NaN is refused, it is not JSON."""
-    text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    text = json.dumps(value, indent=1, allow_nan=False) + "\n"
     write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
