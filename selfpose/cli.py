@@ -184,6 +184,17 @@ def predict(weights: Path, pictures: tuple[Path, ...], out: Path) -> None:
     click.echo(f"{len(written)} pictures → {out / 'poses.json'}")
 
 
+@cli.command()
+@click.argument("runs", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("results", type=click.Path(file_okay=False, path_type=Path))
+def publish(runs: Path, results: Path) -> None:
+    """Copy the records of finished RUNS to RESULTS, a folder to commit."""
+    from selfpose.records import publish as copy
+
+    for folder in copy(runs, results):
+        click.echo(folder)
+
+
 @cli.group(cls=Group)
 def data() -> None:
     """Look at data sets."""

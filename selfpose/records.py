@@ -4,8 +4,10 @@ import hashlib
 import json
 import math
 import platform
+import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -168,6 +170,38 @@ def published_records(folder: str | Path | None = None) -> list[Record]:
     return read_records(root) if root.is_dir() else []
 
 
+def publish(runs: str | Path, results: str | Path) -> list[Path]:
+    """Copy the record and the history of every finished run to a folder that is committed.
+
+    Weights stay behind; their digest is in the record. Returns the folders written.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no finished run.
+    ValueError
+        If a record was made with uncommitted changes, so that its commit does not say what ran.
+    """
+    runs, results = Path(runs), Path(results)
+    records = read_records(runs)
+    if not records:
+        raise FileNotFoundError(f"{runs}: holds no finished run")
+    for record in records:
+        if record.get("commit_dirty") or record["commit"] is None:
+            raise ValueError(
+                f"{runs / record['path']}: was made with uncommitted changes, so its commit "
+                "does not say what ran; commit, and run it again"
+            )
+    written = []
+    for record in records:
+        source, target = runs / record["path"], results / record["path"]
+        target.mkdir(parents=True, exist_ok=True)
+        for name in (HISTORY, RECORD):
+            write_whole(target / name, partial(shutil.copyfile, source / name))
+        written.append(target)
+    return written
+
+
 def read_history(folder: str | Path) -> dict[str, pd.DataFrame]:
     """Losses and monitors over time, one table a stage, indexed by step."""
     path = Path(folder) / HISTORY
@@ -236,6 +270,7 @@ __all__ = [
     "environment",
     "file_digest",
     "mean_and_spread",
+    "publish",
     "published_records",
     "read_history",
     "read_record",

@@ -19,6 +19,7 @@ from selfpose.records import (
     check_record,
     environment,
     mean_and_spread,
+    publish,
     read_history,
     read_record,
     read_records,
@@ -210,3 +211,19 @@ def test_environment_tells_what_ran_where(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(records, "_git", lambda *_: None)
     assert environment("cpu")["commit"] is None
     assert environment("cpu")["commit_dirty"] is None
+
+
+def test_publishing_copies_records_of_clean_runs_alone(tmp_path: Path) -> None:
+    runs, results = tmp_path / "runs", tmp_path / "results"
+    with pytest.raises(FileNotFoundError, match="no finished run"):
+        publish(runs, results)
+    write(runs / "a" / "seed0", commit="abc", commit_dirty=False)
+    publish(runs, results)
+    assert (results / "a" / "seed0" / RECORD).read_bytes() == (
+        runs / "a" / "seed0" / RECORD
+    ).read_bytes()
+    assert not (results / "a" / "seed0" / WEIGHTS).exists()
+    write(runs / "b" / "seed0", commit="abc", commit_dirty=True)
+    with pytest.raises(ValueError, match="uncommitted changes"):
+        publish(runs, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
