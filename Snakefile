@@ -26,6 +26,8 @@ try:
 except (FileNotFoundError, ValueError) as error:
     sys.exit(f"Error: {error}")
 RECORDS = [f"{RUNS}/{run.folder}/record.json" for run in CELLS]
+# Committed records stand in a table of the page on results.
+PUBLISHED = sorted(str(path) for path in Path("results").rglob("record.json"))
 DOCUMENTS = toc_documents(yaml.safe_load(Path("_toc.yml").read_text(encoding="utf-8")))
 NOTEBOOKS = [Path(name).name for name in DOCUMENTS if name.startswith("notebooks/")]
 # 06 and 07 read the records of all runs; the pages before 05 need none.
@@ -117,7 +119,7 @@ for name in NOTEBOOKS:
         input:
             notebook=f"notebooks/{name}.ipynb",
             library=library(name),
-            records=RECORDS if name in AFTER_RUNS else [],
+            records=[*RECORDS, *PUBLISHED] if name in AFTER_RUNS else [],
         output:
             f"{EXECUTED}/{name}.ipynb",
         params:

@@ -228,12 +228,10 @@ with torch.no_grad():
     back = flow.noise_to_pose(noise)
     code = flow.pca(kept.flatten(1))
     code_back = flow.noise_to_code(flow.code_to_noise(code)[0])
+    missed_px = pipeline.scale.plane_to_pixels(back - kept, torch.zeros(len(kept), 2))
 print("poses", tuple(kept.shape), "→ noise", tuple(noise.shape))
 print(f"code → noise → code, largest error: {float((code_back - code).abs().max()):.1e}")
-print(
-    f"pose → noise → pose, mean error: "
-    f"{float((back - kept).norm(dim=-1).mean() * pipeline.scale.length_px / 0.1):.2f} px"
-)
+print(f"pose → noise → pose, mean error: {float(missed_px.norm(dim=-1).mean()):.2f} px")
 print(f"the noise of test poses: mean {float(noise.mean()):+.2f}, s.d. {float(noise.std()):.2f}")
 
 # %% [markdown]

@@ -319,8 +319,8 @@ joint_bars(record["by_joint"], metric="p_mpjpe_mm", ylabel="P-MPJPE, mm")
 #
 # ```{admonition} Exercise
 # :class: tip
-# Train without the silhouette: add `-p overrides "{'drop': ['sil']}"` and another `-p out` to the
-# papermill command of [the page on reruns](../book/rerun). Before you look: which of the curves
+# Train without the silhouette: run the papermill command of [the page on reruns](../book/rerun) with
+# `-p input images -y "overrides: {drop: [sil]}"` and a folder of its own. Before you look: which of the curves
 # above will tell you first that it fails?
 # ```
 #

@@ -154,7 +154,8 @@ Markdown(
 # %% [markdown]
 # ## The pose that each ablation breaks
 #
-# Pick a variant and see the same test poses lifted by it, aligned with the truth.
+# Pick a variant and see the same test poses lifted by it, aligned with the truth, which stands at
+# the left end of the slider.
 
 # %% tags=["hide-input"]
 present = [name for name, found in of.items() if found]
@@ -171,9 +172,12 @@ truth = dataset.test.poses_3d[chosen]
 
 
 def figure_of_variant(name):
+    root = dataset.skeleton.root
+    if name == "truth":
+        poses = [root_centred(pose, root) for pose in truth]
+        return pose_row_3d(poses, ["true pose"] * len(poses), dataset.skeleton)
     pipeline = load(Path(runs) / of[name][0]["path"] / WEIGHTS)
     lifted = procrustes(pipeline.predict_from_poses(dataset.test.poses_2d[chosen]).pose_3d, truth)
-    root = dataset.skeleton.root
     poses, titles = [], []
     for k in range(len(chosen)):
         distance = (lifted[k] - truth[k]).norm(dim=-1).mean()
@@ -184,11 +188,14 @@ def figure_of_variant(name):
 
 figure_slider(
     figure_of_variant,
-    present,
+    ["truth", *present],
+    start=1,
     label="variant",
     describe=lambda name: (
-        f"Four test poses lifted by the variant {name}, aligned with the truth, with the error of "
-        "each in millimetres."
+        "Four true test poses."
+        if name == "truth"
+        else f"Four test poses lifted by the variant {name}, aligned with the truth, with the "
+        "error of each in millimetres."
     ),
 )
 

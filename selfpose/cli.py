@@ -1,4 +1,4 @@
-"""The command line: ``selfpose train | evaluate | predict | data``."""
+"""The command line: ``selfpose train | evaluate | predict | publish | data``."""
 
 import difflib
 import functools

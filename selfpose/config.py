@@ -162,7 +162,7 @@ class Config:
     ema: float = 0.995
 
     supervised: bool = True
-    supervised_steps: int = 800
+    supervised_steps: int = 500
     checkpoint_every_s: float = 60.0
 
     def __post_init__(self) -> None:

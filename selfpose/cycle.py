@@ -17,7 +17,7 @@ from selfpose.camera import (
     rotate_about_root,
 )
 
-Lifter = Callable[[Tensor], tuple[Tensor, Tensor]]
+Lifting = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Λ: 2D poses (b, J, 2) → depth offsets (b, J) and elevations (b)."""
 
 
@@ -85,7 +85,7 @@ def project_ahead(pose: Float[Tensor, "*b J 3"]) -> Float[Tensor, "*b J 2"]:
 
 def rotation_cycle(
     pose_2d: Float[Tensor, "b J 2"],
-    lifter: Lifter,
+    lifter: Lifting,
     *,
     root: int,
     delta: float = DEPTH_OFFSET,
@@ -138,7 +138,7 @@ def rotation_cycle(
 
 __all__ = [
     "Cycle",
-    "Lifter",
+    "Lifting",
     "draw_angles",
     "project_ahead",
     "rotation_cycle",

@@ -47,8 +47,8 @@ def errors_3d(
         "p_mpjpe_mm": metrics.p_mpjpe(predicted, target),
         "p_mpjpe_reflection_mm": metrics.p_mpjpe(predicted, target, reflection=True),
         "n_mpjpe_mm": metrics.n_mpjpe(predicted, target, root=root),
-        "n_pck150_percent": metrics.pck(scaled, target - target[:, root : root + 1], root=root),
-        "n_auc_percent": metrics.auc(scaled, target - target[:, root : root + 1], root=root),
+        "n_pck150_percent": metrics.pck(scaled, target, root=root),
+        "n_auc_percent": metrics.auc(scaled, target, root=root),
     }
 
 
@@ -154,9 +154,7 @@ def monitor_2d(networks: nn.ModuleDict, dataset: PoseDataset) -> dict[str, float
 
 
 @torch.no_grad()
-def alignment(
-    networks: nn.ModuleDict, dataset: PoseDataset, *, gamma: float, channels: int
-) -> dict[str, float]:
+def alignment(networks: nn.ModuleDict, dataset: PoseDataset, *, gamma: float) -> dict[str, float]:
     """Does Φ draw the person in its picture, or just a person?
 
     Mean squared difference between the skeleton image of a test picture and the drawing of the

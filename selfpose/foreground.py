@@ -36,15 +36,16 @@ def static_foreground(
     Raises
     ------
     ValueError
-        If a sequence has fewer than 8 pictures: these are not videos of static cameras, and the
-        silhouette term must be dropped.
+        If a sequence has fewer than ``MIN_FRAMES`` pictures: these are not videos of static
+        cameras, and whatever needs a background must be left out.
     """
     medians, row = static_background(images, sequence)
     fewest = int(row.bincount().min())
     if fewest < MIN_FRAMES:
         raise ValueError(
-            f"the silhouette term needs pictures of static cameras, at least {MIN_FRAMES} from "
-            f"each; one sequence has only {fewest}. Drop the term 'sil' for loose pictures"
+            f"a background needs pictures of a static camera, at least {MIN_FRAMES} from each; one "
+            f"sequence has only {fewest}. Drop the term 'sil' for loose pictures, and set "
+            "swap_background to false"
         )
     parts = []
     for chunk, rows in zip(images.split(512), row.split(512), strict=True):

@@ -9,9 +9,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
 from selfpose._typing import Tensor, UInt8
-from selfpose.camera import DEPTH_OFFSET
+from selfpose.metrics import root_centred
 from selfpose.pipeline import Prediction, load
 from selfpose.records import write_json
+from selfpose.skeleton import Skeleton
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
 
@@ -19,8 +20,8 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
 def read_picture(path: str | Path, *, size: int) -> UInt8[Tensor, "3 H H"]:
     """Any picture file → a square RGB picture of side ``size``.
 
-    EXIF rotation is applied, transparency laid over white, grey turned to RGB, and a picture that
-    is not square padded by its own border colours, so that nothing is cut off.
+    EXIF rotation is applied, transparency laid over white, grey of 8 or 16 bits turned to RGB. A
+    picture that is not square is padded by its own border colours, so that nothing is cut off.
 
     Raises
     ------
@@ -33,12 +34,20 @@ def read_picture(path: str | Path, *, size: int) -> UInt8[Tensor, "3 H H"]:
     try:
         with Image.open(path) as opened:
             picture = ImageOps.exif_transpose(opened)
+            if picture.mode.startswith("I;16"):
+                # Pillow's own conversion would cut all values above 255 off
+                picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+            if picture.mode in ("I", "F"):
+                raise ValueError("32 bits a pixel, of unknown range: save it with 8")
             if picture.has_transparency_data:
                 picture = picture.convert("RGBA")
                 white = Image.new("RGBA", picture.size, "white")
                 picture = Image.alpha_composite(white, picture)
             pixels = np.asarray(picture.convert("RGB"))
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except (
+        *(UnidentifiedImageError, Image.DecompressionBombError),
+        *(OSError, SyntaxError, ValueError),
+    ) as error:
         raise ValueError(f"{path}: not a readable picture ({error})") from error
     height, width = pixels.shape[:2]
     side = max(height, width)
@@ -75,11 +84,10 @@ def find_pictures(paths: list[Path]) -> list[Path]:
     return found
 
 
-def prediction_to_dict(
-    prediction: Prediction, index: int, joints: tuple[str, ...]
-) -> dict[str, Any]:
+def prediction_to_dict(prediction: Prediction, index: int, skeleton: Skeleton) -> dict[str, Any]:
     """One person's poses by joint name: 2D in pixels, 3D in method units about the root."""
-    pose_3d = prediction.pose_3d[index].cpu() - torch.tensor([0.0, 0.0, DEPTH_OFFSET])
+    joints = skeleton.joints
+    pose_3d = root_centred(prediction.pose_3d[index], skeleton.root)
     return {
         "pose_2d_px": dict(zip(joints, prediction.pose_2d[index].tolist(), strict=True)),
         "pose_3d": dict(zip(joints, pose_3d.tolist(), strict=True)),
@@ -110,9 +118,9 @@ def predict_files(
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     names = [f"{k:04d}-{p.stem}" for k, p in enumerate(pictures)]
-    joints = pipeline.skeleton.joints
+    skeleton = pipeline.skeleton
     for k, name in enumerate(tqdm(names, desc="figures", disable=not progress)):
-        figure = prediction_figure(images[k], prediction, k, pipeline.skeleton)
+        figure = prediction_figure(images[k], prediction, k, skeleton)
         figure.savefig(out / f"{name}.png")
     write_json(
         out / "poses.json",
@@ -125,7 +133,11 @@ def predict_files(
                 "about the root",
             },
             "pictures": [
-                {"file": p.name, "figure": f"{n}.png", **prediction_to_dict(prediction, k, joints)}
+                {
+                    "file": p.name,
+                    "figure": f"{n}.png",
+                    **prediction_to_dict(prediction, k, skeleton),
+                }
                 for k, (p, n) in enumerate(zip(pictures, names, strict=True))
             ],
         },

@@ -1,7 +1,6 @@
 """Φ → Ω → Λ: from a picture to a 3D pose, and the trained networks on disk."""
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from torch.nn import functional
 
 from selfpose._typing import Float, Tensor, UInt8
 from selfpose.camera import DEPTH_OFFSET, PixelScale, lift
+from selfpose.files import write_whole
 from selfpose.flow import FlowPrior
 from selfpose.networks import Lifter, PoseRegressor, SkeletonEncoder
 from selfpose.skeleton import Skeleton
@@ -207,14 +207,9 @@ class PosePipeline(nn.Module):
 
 def save(pipeline: PosePipeline, path: str | Path) -> None:
     """Write weights and description to one safetensors file, whole or not at all."""
-    path = Path(path)
     tensors = {k: v.detach().cpu().contiguous() for k, v in pipeline.state_dict().items()}
-    partial = path.with_name(path.name + ".part")
-    try:
-        save_file(tensors, partial, metadata={"selfpose": json.dumps(pipeline.describe())})
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    metadata = {"selfpose": json.dumps(pipeline.describe())}
+    write_whole(Path(path), lambda partial: save_file(tensors, partial, metadata=metadata))
 
 
 def load(

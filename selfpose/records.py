@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from selfpose.stages import write_whole
+from selfpose.files import write_whole
 
 SCHEMA = 1
 RECORD = "record.json"
@@ -212,13 +212,14 @@ def read_history(folder: str | Path) -> dict[str, pd.DataFrame]:
 
 
 def records_to_frame(records: Iterable[Record], metrics: Sequence[str]) -> pd.DataFrame:
-    """One row a run: experiment, variant, dataset, seed, the metrics, each baseline's metrics.
+    """One row a run: experiment, variant, dataset, preset, seed, metrics, each baseline's metrics.
 
     Baseline columns read ``flat: p_mpjpe_mm``. What a run did not measure is missing (NaN).
     """
     rows = []
     for record in records:
-        row = {k: record.get(k) for k in ("experiment", "variant", "dataset", "seed", "path")}
+        named = ("experiment", "variant", "dataset", "preset", "seed", "path")
+        row = {name: record.get(name) for name in named}
         row |= {name: record["metrics"].get(name) for name in metrics}
         for baseline, values in record["baselines"].items():
             if values is not None:
@@ -254,7 +255,7 @@ def summary_table(
     if frame.empty:
         return pd.DataFrame(columns=[*by, *columns])
     rows = []
-    for key, group in frame.groupby(list(by), sort=False):
+    for key, group in frame.groupby(list(by), sort=False, dropna=False):
         shown = {c: mean_and_spread(group[c], digits) if c in group else "–" for c in columns}
         rows.append(dict(zip(by, key, strict=True)) | shown)
     return pd.DataFrame(rows)

@@ -1,7 +1,6 @@
 """What every training shares: steps with their own seed, progress, checkpoints, NaN caught."""
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from torch import nn
 from tqdm import tqdm
 
 from selfpose._typing import Tensor
+from selfpose.files import write_whole
 
 
 class TrainingDiverged(RuntimeError):
@@ -40,16 +40,6 @@ def step_generator(seed: int, stage: str, step: int) -> torch.Generator:
     for char in f"{stage}/{step}":
         mixed = (mixed * 1_000_003 + ord(char)) % (2**63 - 1)
     return torch.Generator().manual_seed(mixed)
-
-
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file under another name, then rename: it is there whole or not at all."""
-    partial = path.with_name(path.name + ".part")
-    try:
-        write(partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def flatten(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,8 +86,8 @@ class Runner:
     folder
         Where the checkpoint lives; ``None`` keeps none.
     seed, progress, checkpoint_every_s
-        Seed of the steps; whether to show bars (``None``: when stderr is a terminal or shown in a
-        notebook run); seconds between checkpoints.
+        Seed of the steps; whether to show bars (``None``: only when stderr is a terminal); seconds
+        between checkpoints.
     """
 
     identity: dict[str, Any]
@@ -214,5 +204,4 @@ __all__ = [
     "check_finite",
     "flatten",
     "step_generator",
-    "write_whole",
 ]

@@ -14,7 +14,7 @@ from selfpose import losses
 from selfpose._typing import Float, Tensor
 from selfpose.augment import draw_view_change
 from selfpose.camera import PixelScale
-from selfpose.config import Config
+from selfpose.config import LIFTING_TERMS, Config
 from selfpose.cycle import rotation_cycle
 from selfpose.data.protocol import PoseDataset
 from selfpose.evaluation import alignment, monitor_2d, monitor_lifting
@@ -56,7 +56,7 @@ def lifting_terms(
     cycle = rotation_cycle(
         pose, pipeline.lifter, root=skeleton.root, delta=config.delta, generator=generator
     )
-    weight = {term: config.weight(term) for term in ("2D", "3D", "def", "NF", "bl")}
+    weight = {term: config.weight(term) for term in LIFTING_TERMS}
     weight["bl"] *= bone_share
     terms: dict[str, Tensor] = {}
     if weight["2D"]:
@@ -357,9 +357,7 @@ def image_stage(
         return numbers(terms | critic_terms)
 
     def monitor() -> dict[str, float]:
-        return monitor_2d(averaged, dataset) | alignment(
-            averaged, dataset, gamma=config.gamma, channels=config.channels
-        )
+        return monitor_2d(averaged, dataset) | alignment(averaged, dataset, gamma=config.gamma)
 
     return Stage(
         name="images",

@@ -59,7 +59,7 @@ class Experiment:
 
     def __post_init__(self) -> None:
         where = f"experiments/{self.name}.yaml"
-        if not self.question.strip().endswith("?"):
+        if not str(self.question).strip().endswith("?"):
             raise ValueError(f"{where}: `question` must be a question, not {self.question!r}")
         if self.base.get("input") not in ("images", "poses"):
             raise ValueError(
@@ -121,6 +121,12 @@ def read_experiment(path: Path | str) -> Experiment:
         raise ValueError(f"{path} lacks {', '.join(missing)}")
     if content["name"] != path.stem:
         raise ValueError(f"{path} names itself {content['name']!r}; the two must agree")
+    tables = [content[key] for key in ("base", "variants", "presets")]
+    if not all(isinstance(table, dict) for table in tables):
+        raise ValueError(f"{path}: base, variants and presets must each hold keys and values")
+    for preset, cells in content["presets"].items():
+        if not isinstance(cells, dict):
+            raise ValueError(f"{path}: presets.{preset} must hold keys and values, not {cells!r}")
     variants = {name: overrides or {} for name, overrides in content["variants"].items()}
     content = {**content, "variants": variants}
     if "data" in content:

@@ -121,7 +121,6 @@ def test_alignment_tells_own_pictures_from_shuffled(tiny_dataset: PoseDataset) -
             ),
             tiny_dataset,
             gamma=500.0,
-            channels=3,
         )
         for p in (poses, poses.mean(0).expand_as(poses))
     )

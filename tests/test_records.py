@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from selfpose import records, stages
+from selfpose import records
+from selfpose.files import write_whole
 from selfpose.records import (
     HISTORY,
     RECORD,
@@ -91,7 +92,7 @@ def test_a_full_disk_leaves_no_record_and_nothing_half_written(
         return real(self, text, **options)
 
     def write_weights(path: Path) -> None:
-        stages.write_whole(path, lambda part: part.write_text("weights") and None)
+        write_whole(path, lambda part: part.write_text("weights") and None)
 
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(OSError, match="No space left"):
@@ -188,6 +189,8 @@ def test_tables_are_the_arithmetic_of_records(tmp_path: Path) -> None:
     assert table["error_2d_percent"].tolist() == ["6.0 (1)", "–"]
     assert table["flat: p_mpjpe_mm"].tolist() == ["90.0 (1)", "90.0 ± 0.0 (3)"]
     assert table["supervised: p_mpjpe_mm"].tolist() == ["–", "–"]
+    published = summary_table(found, ["p_mpjpe_mm"], by=("dataset", "preset", "experiment"))
+    assert published["p_mpjpe_mm"].tolist() == ["60.0 (1)", "44.0 ± 4.0 (3)"]
 
 
 def test_a_table_of_nothing_has_its_columns() -> None:

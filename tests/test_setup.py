@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from selfpose.data.sources import SOURCES
 from selfpose.notebooks import repository_root
 from selfpose.workflow import (
+    DATASETS,
     PRESENTATION,
     Experiment,
     hold_lock,
@@ -103,6 +105,10 @@ def test_the_top_level_holds_little() -> None:
 # --- the matrix
 
 
+def test_the_matrix_knows_every_source_of_data() -> None:
+    assert DATASETS == SOURCES
+
+
 def test_every_experiment_is_valid_for_every_preset_it_names() -> None:
     experiments = read_experiments()
     assert experiments
@@ -126,6 +132,8 @@ def test_every_experiment_is_valid_for_every_preset_it_names() -> None:
         ({"colour": 1}, "no parameter 'colour'"),
         ({"name": "other"}, "must agree"),
         ({"variants": {}}, "names no variant"),
+        ({"variants": ["a"]}, "must each hold keys and values"),
+        ({"presets": {"quick": None}}, "presets.quick must hold keys and values"),
         ({"data": ["cmuu"]}, "did you mean 'cmu'"),
     ],
 )

@@ -13,7 +13,6 @@ from selfpose.stages import (
     check_finite,
     flatten,
     step_generator,
-    write_whole,
 )
 
 
@@ -99,8 +98,10 @@ def test_a_checkpoint_of_other_parameters_is_refused_naming_them(tmp_path: Path)
 
 
 def test_tuples_in_an_identity_survive_json(tmp_path: Path) -> None:
+    log: list[tuple[str, int]] = []
     for _ in range(2):
-        runner(tmp_path, sizes=(1, 2)).run([counting_stage("a", 2, [])])
+        runner(tmp_path, sizes=(1, 2)).run([counting_stage("a", 2, log)])
+    assert log == [("a", 0), ("a", 1)]
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", None])
@@ -145,20 +146,6 @@ def test_terms_that_are_not_finite_are_named() -> None:
     for bad in (torch.nan, torch.inf):
         with pytest.raises(TrainingDiverged, match="stage 'lifting', step 3: the term 'NF' became"):
             check_finite({"2D": fine, "NF": fine * bad}, stage="lifting", step=3)
-
-
-def test_files_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    write_whole(path, lambda part: part.write_text("one") and None)
-
-    def fail(part: Path) -> None:
-        part.write_text("tw")
-        raise OSError("full")
-
-    with pytest.raises(OSError, match="full"):
-        write_whole(path, fail)
-    assert path.read_text() == "one"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_flatten_keeps_every_leaf() -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from selfpose.data.protocol import ImageSet, LabelledSet, PoseDataset
+from selfpose.files import write_whole
 from selfpose.skeleton import Skeleton
 
 
@@ -59,13 +59,11 @@ def _write(dataset: PoseDataset, path: Path) -> None:
         tensors[f"{part}.sequence"] = labels.sequence.clone()
         tensors[f"{part}.poses_2d"] = labels.poses_2d
         tensors[f"{part}.poses_3d"] = labels.poses_3d
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        contiguous = {k: v.contiguous() for k, v in tensors.items()}
-        save_file(contiguous, partial, metadata={"selfpose": json.dumps(meta)})
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    contiguous = {k: v.contiguous() for k, v in tensors.items()}
+    metadata = {"selfpose": json.dumps(meta)}
+    write_whole(
+        path, lambda partial: save_file(contiguous, partial, metadata=metadata), shared=True
+    )
 
 
 def _read(path: Path) -> PoseDataset:
@@ -113,7 +111,7 @@ def cached(
         try:
             return _read(path)
         except (SafetensorError, OSError, KeyError, ValueError):
-            path.unlink()
+            path.unlink(missing_ok=True)
     cache.mkdir(parents=True, exist_ok=True)
     dataset = prepare()
     _write(dataset, path)

@@ -1,0 +1,31 @@
+"""Files that are written whole or not at all."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+
+def write_whole(path: Path, write: Callable[[Path], object], *, shared: bool = False) -> None:
+    """Write a file under another name, then rename: it is there whole or not at all.
+
+    ``shared`` gives each process a name of its own, for files that several may write at once.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; an older file of that name is then still there.
+    """
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part" if shared else f"{path.name}.part")
+    try:
+        write(partial)
+        os.replace(partial, path)
+    except (RuntimeError, SafetensorError) as error:
+        # torch and safetensors do not say OSError when a disk is full
+        raise OSError(f"{path}: could not be written ({error}); is the disk full?") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+__all__ = ["write_whole"]
