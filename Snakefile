@@ -90,7 +90,8 @@ for run in CELLS:
             options=options(
                 {
                     "experiment": run.experiment,
-                    "variant": run.variant,
+                    "variant": run.method,
+                    "label": run.variant,
                     **known(TRAINING, COMMON),
                     "preset": PRESET,
                     "input": run.input,

@@ -62,10 +62,10 @@ torch.manual_seed(seed)
 config = Config.for_run(preset=preset, seed=seed, input="poses", n_unlabelled=64)
 choice = DataChoice(
     name=data,
-    data_root=data_root or None,
-    data_train=data_train or None,
-    data_test=data_test or None,
-    cache=cache or None,
+    data_root=data_root,
+    data_train=data_train,
+    data_test=data_test,
+    cache=cache,
 )
 dataset = choice.load(config)
 skeleton, test = dataset.skeleton, dataset.test

@@ -26,6 +26,7 @@
 # %% tags=["parameters"]
 experiment = "single"
 variant = "selfpose"
+label = ""
 data = "embedded"
 data_root = ""
 data_train = ""
@@ -43,7 +44,7 @@ from selfpose.notebooks import check_parameters
 check_parameters(
     globals(),
     [
-        *["experiment", "variant", "data", "data_root", "data_train", "data_test"],
+        *["experiment", "variant", "label", "data", "data_root", "data_train", "data_test"],
         *["preset", "input", "seed", "out", "overrides", "cache"],
     ],
 )
@@ -52,7 +53,7 @@ check_parameters(
 import torch
 
 from selfpose import losses, training
-from selfpose.config import VARIANTS, Config
+from selfpose.config import Config
 from selfpose.evaluation import errors, predict_test
 from selfpose.figures import joint_bars, prediction_figure
 from selfpose.pages import number_table, show_source
@@ -137,8 +138,8 @@ show_source(training.lifting_terms, training.bone_weight)
 # %% [markdown]
 # The weight of $\mathcal{L}_{bl}$ starts at zero and rises later. The bone-length term cannot tell
 # a pose from its depth flip; strong from the first step, it freezes whatever depth signs chance
-# gave, joint by joint, before the prior can decide. The paper does not mention it; without it the
-# 3D error stays near that of the flat pose.
+# gave, joint by joint, before the prior can decide. The paper does not mention this; the variant
+# `early_bl` of [the ablations](07_ablations) shows what it does to the error.
 #
 # ## A tiny example with shapes
 #
@@ -169,19 +170,19 @@ number_table(
 # %%
 config = Config.for_run(
     preset=preset,
-    variant=variant if variant in VARIANTS else "selfpose",
+    variant=variant,
     overrides={"input": input, "seed": seed, **overrides},
 )
 choice = DataChoice(
     name=data,
-    data_root=data_root or None,
-    data_train=data_train or None,
-    data_test=data_test or None,
-    cache=cache or None,
+    data_root=data_root,
+    data_train=data_train,
+    data_test=data_test,
+    cache=cache,
 )
 dataset = choice.load(config)
 record = run_experiment(
-    config, out=out, data=choice, dataset=dataset, experiment=experiment, label=variant
+    config, out=out, data=choice, dataset=dataset, experiment=experiment, label=label or None
 )
 pipeline = load(f"{out}/{WEIGHTS}")
 history = read_history(out)
@@ -193,7 +194,7 @@ number_table(
         "variant": {"this run": record["variant"]},
         "terms left out": {"this run": ", ".join(config.drop) or "none"},
         "pictures / unpaired poses / test pictures": {
-            "this run": f"{config.n_unlabelled} / {config.n_unpaired} / {record['n_test']}"
+            "this run": " / ".join(str(n) for n in record["counts"].values())
         },
         "seed": {"this run": str(record["seed"])},
         "commit": {
@@ -303,8 +304,9 @@ joint_bars(record["by_joint"], metric="p_mpjpe_mm", ylabel="P-MPJPE, mm")
 #
 # `quick` trains small networks for some minutes on 64-pixel pictures. That is enough to see the
 # skeletons settle on the people and Λ learn depth from the cycle. It is not enough for sharp arms,
-# and which way a person faces stays uncertain on many pictures: a twin costs more 3D error than all
-# other faults together, so the strict 3D error from pictures says little yet. The presets
+# and which way a person faces stays uncertain on many pictures (`facing right` in the table, where a
+# coin gives a half). Λ then lifts the wrong twin, so the strict 3D error from pictures says little
+# about the method yet; from true 2D poses it does. The presets
 # `standard` and `paper-scale` are the ones to judge the method by.
 #
 # ## What goes wrong, and how to see it

@@ -68,11 +68,11 @@ committed = published_records()
 # The mean distance of the joints from the truth after the best similarity transform,
 #
 # $$
-# \text{P-MPJPE}(v, g) = \min_{s > 0,\; R \in SO(3),\; t} \frac{1}{J} \sum_j
-#   \lVert s R v_j + t - g_j \rVert ,
+# \text{P-MPJPE}(v, g) = \frac{1}{J} \sum_j
+#   \lVert s R v_j + t - g_j \rVert , \qquad s > 0,\; R \in SO(3),
 # $$ (eq-p-mpjpe)
 #
-# where the transform minimises the squared distances. $R$ is a *proper* rotation: with reflections
+# with $s$, $R$ and $t$ those that minimise the *squared* distances. $R$ is a *proper* rotation: with reflections
 # allowed, a pose with all depths flipped would score zero.
 # ```
 
@@ -193,7 +193,7 @@ number_table(
     first="activity",
 )
 
-# %% mystnb={"figure": {"caption": "2D error of each joint from pictures, left and right of each limb forgiven.", "name": "fig-results-joints"}, "image": {"alt": "Bars of the 2D error of each joint in percent of the picture; wrists are worst, the trunk is best."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "2D error of each joint from pictures, left and right of each limb forgiven.", "name": "fig-results-joints"}, "image": {"alt": "Bars of the 2D error of each joint in percent of the picture."}} tags=["hide-input"]
 joint_bars(
     first["end_to_end"]["by_joint"],
     metric="error_2d_percent_side_tolerant",
@@ -211,10 +211,10 @@ pipeline = load(folder / WEIGHTS)
 config = Config.from_dict(first["end_to_end"]["parameters"])
 dataset = DataChoice(
     name=data,
-    data_root=data_root or None,
-    data_train=data_train or None,
-    data_test=data_test or None,
-    cache=cache or None,
+    data_root=data_root,
+    data_train=data_train,
+    data_test=data_test,
+    cache=cache,
 ).load(config)
 prediction = predict_test(pipeline, dataset.test)
 error = errors(prediction, dataset.test, dataset.skeleton)["error_2d_percent_side_tolerant"]
@@ -275,7 +275,7 @@ table(
 #
 # ```{admonition} Exercise
 # :class: tip
-# The mean pose needs no picture and no learning, yet its P-MPJPE is not far above some learnt ones.
+# The mean pose needs no picture and no learning, yet its P-MPJPE is far better than its N-MPJPE.
 # Why does Procrustes alignment flatter it?
 # ```
 #

@@ -14,9 +14,9 @@ from selfpose.losses import redrawing_loss, regressor_loss
 from selfpose.metrics import root_centred
 from selfpose.pipeline import PosePipeline, Prediction, images_to_input
 from selfpose.render import draw_skeleton
-from selfpose.skeleton import Skeleton
+from selfpose.skeleton import Skeleton, mirror_pose
 from selfpose.stages import Runner, Stage
-from selfpose.training import build_pipeline, decay_rate, descend, numbers
+from selfpose.training import build_pipeline, decay_rate, descend, numbers, run_identity
 
 
 def flat_pose(pipeline: PosePipeline, prediction: Prediction) -> Float[Tensor, "b J 3"]:
@@ -87,10 +87,12 @@ def supervised_lifting_stage(pipeline: PosePipeline, labels: LabelledSet, config
         decay_rate(optimiser, config.lift_lr, number, config.lift_steps)
         rows = torch.randint(len(plane), (config.lift_batch,), generator=generator).to(device)
         pose = plane[rows]
-        if config.input == "images":  # its input will be Ω's output, which is not exact
-            pose = pose + 0.004 * torch.randn(pose.shape, generator=generator).to(device)
-        depth, _ = pipeline.lifter(pose)
-        terms = {"depth": (depth - target[rows]).square().sum(dim=-1).mean()}
+        depth, wanted = pipeline.lifter(pose)[0], target[rows]
+        if config.augment:  # as the method does: the twin in the mirror has its depths exchanged
+            twin = pipeline.lifter(mirror_pose(pose, pipeline.skeleton))[0]
+            depth = torch.cat([depth, twin])
+            wanted = torch.cat([wanted, wanted[:, list(pipeline.skeleton.flip)]])
+        terms = {"depth": (depth - wanted).square().sum(dim=-1).mean()}
         descend(optimiser, terms, stage="supervised lifting", step=number)
         return numbers(terms)
 
@@ -168,7 +170,7 @@ def train_supervised(
     if config.input == "images":
         stages.append(supervised_image_stage(pipeline, dataset.ceiling, dataset, config))
     runner = Runner(
-        identity={"supervised": config.to_dict(), "data": dataset.name, **dataset.provenance},
+        identity=run_identity(dataset, config, supervised=True),
         folder=None if out is None else Path(out) / "supervised",
         seed=config.seed,
         progress=progress,

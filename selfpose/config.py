@@ -1,12 +1,12 @@
 """Every choice of a run as one frozen, validated dataclass; presets, variants and ablations."""
 
 import contextlib
-import difflib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
+from selfpose.names import refuse_unknown
 from selfpose.pipeline import Architecture
 
 PAPER_TERMS: tuple[str, ...] = ("D", "Omega", "2D", "3D", "def", "NF", "bl")
@@ -19,16 +19,6 @@ BASE_TERMS: tuple[str, ...] = ("2D", "3D", "def")
 """Our reading of the paper's L_base: the geometric core."""
 LIFTING_TERMS: tuple[str, ...] = ("2D", "3D", "def", "NF", "bl")
 """The terms that train Λ; without pictures there are no others."""
-
-
-def refuse_unknown(given: Iterable[str], known: Iterable[str], what: str) -> None:
-    """Raise ``ValueError`` for names that are not known, with the nearest right name."""
-    known = list(known)
-    for name in given:
-        if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"unknown {what} {name!r}{hint} Known: {', '.join(known)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +138,7 @@ class Config:
     weight_def: float = 1.0
     weight_NF: float = 1.0
     weight_bl: float = 1.0
-    weight_sil: float = 10.0
+    weight_sil: float = 30.0
     weight_side: float = 10.0
     drop: tuple[str, ...] = ()
 
@@ -192,7 +182,7 @@ class Config:
             raise ValueError(f"channels must be 1 or 3 (left, right, centre), not {self.channels}")
         if self.ema >= 1:
             raise ValueError(f"ema must lie below 1, or Φ and Ω never change; got {self.ema}")
-        if self.weight("side") and self.channels != 3:
+        if self.input == "images" and self.weight("side") and self.channels != 3:
             raise ValueError(
                 "the term 'side' exchanges the left and right channels of skeleton images and "
                 f"needs channels=3, not {self.channels}; or drop it"
@@ -340,5 +330,4 @@ __all__ = [
     "TERMS",
     "VARIANTS",
     "Config",
-    "refuse_unknown",
 ]

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
+import pandas as pd
+import seaborn as sns
 from matplotlib.figure import Figure
 
 from selfpose.metrics import procrustes, root_centred
@@ -45,7 +46,7 @@ def prediction_figure(
         pose_3d = root_centred(procrustes(pose_3d, truth_3d), skeleton.root)
         truth_3d = root_centred(truth_3d, skeleton.root)
         radius = float(truth_3d.abs().max())
-    centre = None if radius is None else (0, 0, 0)
+    centre = None if radius is None else (0.0, 0.0, 0.0)
     for column, name in enumerate(names):
         place = (1, len(names), column + 1)
         if name.endswith("3D pose"):
@@ -86,18 +87,21 @@ def error_bars(
     """
     figure = new_figure(7.0, 0.9 + 0.32 * len(groups))
     ax = figure.add_subplot()
+    runs = pd.DataFrame(
+        [(name, float(v)) for name, values in groups.items() for v in values],
+        columns=["group", "error"],
+    )
+    shared = {"data": runs, "x": "error", "y": "group", "order": list(groups), "ax": ax}
+    sns.barplot(**shared, color="#9ecae1", errorbar=None)
+    sns.stripplot(**shared, color="#08519c", jitter=False)
     for row, values in enumerate(groups.values()):
-        if len(values):
-            ax.barh(row, float(np.mean(values)), color="#9ecae1", height=0.6)
-            ax.plot(values, [row] * len(values), "o", color="#08519c", markersize=4)
-        else:
+        if not len(values):
             ax.text(0, row, " missing", va="center", fontsize=8)
+    ax.set_ylabel("")
     styles = ["--", ":", "-."]
     for number, (name, value) in enumerate((references or {}).items()):
         style = styles[number % len(styles)]
         ax.axvline(value, color="#444444", linestyle=style, linewidth=1.2, label=name)
-    ax.set_yticks(range(len(groups)), list(groups))
-    ax.invert_yaxis()
     ax.set_xlabel(xlabel)
     if references:
         ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)
@@ -108,10 +112,9 @@ def joint_bars(by_joint: Mapping[str, Mapping[str, float]], *, metric: str, ylab
     """Error of each joint as a bar."""
     figure = new_figure(7.0, 2.8)
     ax = figure.add_subplot()
-    names = list(by_joint)
-    ax.bar(range(len(names)), [by_joint[n][metric] for n in names], color="#9ecae1")
-    labels = [n.replace("_", " ") for n in names]
-    ax.set_xticks(range(len(names)), labels, rotation=60, ha="right", fontsize=8)
+    names = [name.replace("_", " ") for name in by_joint]
+    sns.barplot(x=names, y=[row[metric] for row in by_joint.values()], color="#9ecae1", ax=ax)
+    ax.set_xticks(range(len(names)), names, rotation=60, ha="right", fontsize=8)
     ax.set_ylabel(ylabel)
     return figure
 

@@ -43,7 +43,12 @@ class WhiteningPCA(nn.Module):
         _, s, vh = torch.linalg.svd((poses - self.mean).double(), full_matrices=False)
         self.basis.copy_(vh[:n_components])
         deviation = s[:n_components] / math.sqrt(len(poses) - 1)
-        self.scale.copy_(deviation.clamp(min=1e-8))
+        if deviation.min() < 1e-6 * deviation.max():
+            raise ValueError(
+                f"the poses vary in fewer than {n_components} directions, so the prior cannot keep "
+                "that many: set flow_components lower, or bring more varied poses"
+            )
+        self.scale.copy_(deviation)
 
     def forward(self, poses: Float[Tensor, "*b F"]) -> Float[Tensor, "*b K"]:
         return ((poses - self.mean) @ self.basis.mT) / self.scale

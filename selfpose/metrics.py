@@ -171,7 +171,7 @@ def bone_lengths(pose: Float[Tensor, "*b J C"], skeleton: Skeleton) -> Float[Ten
 
 
 def with_measured_bones(skeleton: Skeleton, poses: Float[Tensor, "N J 3"]) -> Skeleton:
-    """The skeleton with the mean relative bone lengths b̄_n of some 3D poses.
+    """The skeleton with the relative mean bone lengths b̄_n of some 3D poses.
 
     b̄ is what the bone-length loss takes as known beforehand: one number a bone for a whole data
     set. Mirror bones get the same number.

@@ -10,7 +10,6 @@ Each notebook is two files: ``name.py`` (percent format: reviewed, linted, type-
 """
 
 import ast
-import difflib
 import hashlib
 import os
 import re
@@ -24,6 +23,8 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import click
+
+from selfpose.names import refuse_unknown
 
 WATCH_VARIABLE = "SELFPOSE_WATCH"
 """``host:pid`` of the process that ordered the run; when that one dies, so does the run."""
@@ -60,30 +61,6 @@ def notebook_parameters(path: Path | str) -> dict[str, str]:
     return {parameter.name: parameter.default for parameter in found}
 
 
-def refuse_unknown(names: Iterable[str], allowed: Iterable[str], *, where: str) -> None:
-    """Raise for the first name that is not allowed, and name the nearest one that is.
-
-    >>> refuse_unknown(["seed"], ["seed", "preset"], where="05")
-    >>> refuse_unknown(["sead"], ["seed", "preset"], where="05")
-    Traceback (most recent call last):
-    ValueError: 05 has no parameter 'sead'; did you mean 'seed'? It takes: preset, seed
-
-    Raises
-    ------
-    ValueError
-        A name is not among the allowed ones.
-    """
-    known = sorted(set(allowed))
-    for name in names:
-        if name in known:
-            continue
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise ValueError(
-            f"{where} has no parameter {name!r}{hint} It takes: {', '.join(known) or 'none'}"
-        )
-
-
 def check_parameters(namespace: Mapping[str, Any], allowed: Iterable[str]) -> None:
     """Refuse parameters that a notebook does not know; call it with ``globals()`` right after them.
 
@@ -104,7 +81,7 @@ def check_parameters(namespace: Mapping[str, Any], allowed: Iterable[str]) -> No
         for name, value in namespace.items()
         if not name.startswith("_") and name not in own and isinstance(value, plain)
     ]
-    refuse_unknown(names, allowed, where="this notebook")
+    refuse_unknown(names, allowed, "parameter of this notebook")
     missing = [name for name in allowed if name not in namespace]
     if missing:
         raise ValueError(
@@ -244,7 +221,7 @@ def run_notebook(
     """
     path, out = Path(path), Path(out)
     parameters = dict(parameters or {})
-    refuse_unknown(parameters, notebook_parameters(path), where=path.name)
+    refuse_unknown(parameters, notebook_parameters(path), f"parameter of {path.name}")
     stop_watching = _watch_orderer()
 
     import papermill

@@ -30,6 +30,11 @@ class DataChoice:
     data_test: str | None = None
     cache: str | None = None
 
+    def __post_init__(self) -> None:
+        # A notebook's parameters cannot be None on every command line: empty text says the same.
+        for name in ("data_root", "data_train", "data_test", "cache"):
+            object.__setattr__(self, name, getattr(self, name) or None)
+
     def load(self, config: Config, *, progress: bool = True) -> PoseDataset:
         """The data set at the sizes that the config says.
 
@@ -196,6 +201,11 @@ def run_experiment(
         "started": started,
         **evaluate(pipeline, dataset.test),
         "n_test": len(dataset.test),
+        "counts": {
+            "unlabelled": len(dataset.unlabelled),
+            "unpaired": len(dataset.unpaired),
+            "test": len(dataset.test),
+        },
         "baselines": baseline_errors(pipeline, dataset, supervised),
     }
     seconds["evaluation"] = time.monotonic() - clock

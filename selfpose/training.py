@@ -408,6 +408,13 @@ def build_pipeline(
     ).to(device)
 
 
+def run_identity(dataset: PoseDataset, config: Config, **more: Any) -> dict[str, Any]:
+    """What a checkpoint belongs to: data and parameters, but for how often it is written."""
+    parameters = config.to_dict()
+    del parameters["checkpoint_every_s"]
+    return {"config": parameters, "data": dataset.name, "provenance": dataset.provenance, **more}
+
+
 def train(
     dataset: PoseDataset,
     config: Config,
@@ -455,7 +462,7 @@ def train(
         averaged["omega"] = copy.deepcopy(pipeline.omega)
         stages.append(image_stage(pipeline, dataset, config, averaged=averaged, prior=prior))
     runner = Runner(
-        identity={"config": config.to_dict(), "data": dataset.name, **dataset.provenance},
+        identity=run_identity(dataset, config),
         folder=None if out is None else Path(out),
         seed=config.seed,
         progress=progress,
@@ -474,6 +481,7 @@ __all__ = [
     "image_stage",
     "lifting_stage",
     "lifting_terms",
+    "run_identity",
     "side_stage",
     "train",
 ]

@@ -18,7 +18,8 @@ from typing import Any
 import click
 import yaml
 
-from selfpose.notebooks import WATCH_VARIABLE, refuse_unknown, repository_root
+from selfpose.names import refuse_unknown
+from selfpose.notebooks import WATCH_VARIABLE, repository_root
 
 DATASETS = ("embedded", "cmu")
 
@@ -39,6 +40,13 @@ class Run:
     seed: int
     input: str
     overrides: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def method(self) -> str:
+        """The variant of the method: the row's own name where it is one, else the default."""
+        from selfpose.config import VARIANTS
+
+        return self.variant if self.variant in VARIANTS else "selfpose"
 
     @property
     def folder(self) -> str:
@@ -67,11 +75,11 @@ class Experiment:
             )
         if not self.variants:
             raise ValueError(f"{where}: `variants` names no variant")
-        refuse_unknown(self.data, DATASETS, where=f"{where}: data")
+        refuse_unknown(self.data, DATASETS, f"data set in {where}")
         for preset, cells in self.presets.items():
             here = f"{where}: presets.{preset}"
-            refuse_unknown(cells, ("seeds", "variants", "overrides"), where=here)
-            refuse_unknown(cells.get("variants", []), self.variants, where=f"{here}.variants")
+            refuse_unknown(cells, ("seeds", "variants", "overrides"), f"key in {here}")
+            refuse_unknown(cells.get("variants", []), self.variants, f"variant in {here}")
             seeds = cells.get("seeds", [])
             if not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds):
                 raise ValueError(f"{here}.seeds must list whole numbers from 0, not {seeds!r}")
@@ -115,7 +123,7 @@ def read_experiment(path: Path | str) -> Experiment:
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold keys and values, not {type(content).__name__}")
     required = ("name", "question", "base", "variants", "presets")
-    refuse_unknown(content, (*required, "data"), where=path.name)
+    refuse_unknown(content, (*required, "data"), f"key in {path.name}")
     missing = [key for key in required if key not in content]
     if missing:
         raise ValueError(f"{path} lacks {', '.join(missing)}")
@@ -147,20 +155,18 @@ def matrix(*, preset: str, data: str, folder: Path | str = FOLDER) -> list[Run]:
     ValueError
         An unknown preset or data set, a bad file, or overrides that `Config` refuses.
     """
-    from selfpose.config import PRESETS, VARIANTS, Config
+    from selfpose.config import PRESETS, Config
 
-    refuse_unknown([preset], PRESETS, where="PRESET")
-    refuse_unknown([data], DATASETS, where="DATA")
+    refuse_unknown([preset], PRESETS, "PRESET")
+    refuse_unknown([data], DATASETS, "DATA")
     experiments = read_experiments(folder)
     for item in experiments:
-        refuse_unknown(item.presets, PRESETS, where=f"experiments/{item.name}.yaml: presets")
+        refuse_unknown(item.presets, PRESETS, f"preset in experiments/{item.name}.yaml")
     runs = [run for item in experiments for run in item.runs(preset=preset, data=data)]
     for run in runs:
-        # a variant that the configuration does not know by name is the default with overrides
-        named = run.variant if run.variant in VARIANTS else "selfpose"
         overrides = {**run.overrides, "input": run.input, "seed": run.seed}
         try:
-            Config.for_run(preset=preset, variant=named, overrides=overrides)
+            Config.for_run(preset=preset, variant=run.method, overrides=overrides)
         except (TypeError, ValueError) as error:
             where = f"experiments/{run.experiment}.yaml, variant {run.variant}"
             raise ValueError(f"{where}: {error}") from None
@@ -296,7 +302,7 @@ def hold_lock(path: Path | str) -> int:
 def main(target: str, preset: str, jobs: int, extra: tuple[str, ...], **config: str) -> None:
     """Make TARGET with Snakemake; what follows goes to Snakemake as it is."""
     try:
-        refuse_unknown([config["data"]], DATASETS, where="DATA")
+        refuse_unknown([config["data"]], DATASETS, "DATA")
         if config["data"] != "embedded" and not (
             config["data_root"] or (config["data_train"] and config["data_test"])
         ):

@@ -13,8 +13,8 @@ from selfpose.config import (
     TERMS,
     VARIANTS,
     Config,
-    refuse_unknown,
 )
+from selfpose.names import refuse_unknown
 from selfpose.pipeline import Architecture
 
 
@@ -128,5 +128,5 @@ def test_configs_cannot_be_changed_in_place() -> None:
 
 
 def test_a_name_like_no_other_lists_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"unknown fruit 'zzz' Known: apple, pear"):
+    with pytest.raises(ValueError, match=r"unknown fruit 'zzz'. Known: apple, pear"):
         refuse_unknown(["zzz"], ["apple", "pear"], "fruit")
