@@ -259,20 +259,32 @@ figure_slider(
 # capture that cannot be shipped. Commit, device, duration and every parameter stand in each record.
 
 # %% tags=["hide-input"]
-table(
-    committed, "p_mpjpe_mm", "P-MPJPE, mm", by=("dataset", "preset", "experiment", "variant")
-) if (committed) else "none are committed"
+import pandas as pd
+from IPython.display import Markdown, display
+
+WHO = ["dataset", "preset", "experiment", "variant"]
+
+
+def published(chosen, metric, title, baselines):
+    """As `table`, with one column that says which runs a row stands for."""
+    frame = summary_table(chosen, [metric], by=WHO, baselines=baselines)
+    who = frame[WHO].agg(" · ".join, axis=1)
+    names = {metric: title} | {f"{b}: {metric}": b.replace("_", " ") for b in baselines}
+    numbers = frame.drop(columns=WHO).rename(columns=names)
+    return pd.concat([who.rename("runs"), numbers], axis=1).style.hide()
+
+
+if committed:
+    display(published(committed, "p_mpjpe_mm", "P-MPJPE, mm", floors))
+else:
+    display(Markdown("*None are committed.*"))
 
 # %% tags=["hide-input"]
-images = [r for r in committed if r["input"] == "images"]
-table(
-    images,
-    "error_2d_percent_side_tolerant",
-    "2D error, sides forgiven, %",
-    floors[1:],
-    by=("dataset", "preset", "experiment", "variant"),
-    digits=2,
-) if images else "none are committed"
+if images := [r for r in committed if r["input"] == "images"]:
+    metric = "error_2d_percent_side_tolerant"
+    display(published(images, metric, "2D error, sides forgiven, %", floors[1:]))
+else:
+    display(Markdown("*None are committed.*"))
 
 # %% [markdown]
 # ## What goes wrong, and how to see it
