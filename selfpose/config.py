@@ -11,9 +11,10 @@ from selfpose.pipeline import Architecture
 
 PAPER_TERMS: tuple[str, ...] = ("D", "Omega", "2D", "3D", "def", "NF", "bl")
 """The seven losses, in the paper's order."""
-EXTRA_TERMS: tuple[str, ...] = ("sil", "side")
+EXTRA_TERMS: tuple[str, ...] = ("sil", "side", "puppet")
 """Ours: ``sil``, the silhouette against the foreground of a static camera; ``side``, the prior on
-left and right that is learnt from the unpaired poses."""
+left and right that is learnt from the unpaired poses; ``puppet``, pictures that we paint ourselves:
+the person of a picture, re-posed as an unpaired pose."""
 TERMS = PAPER_TERMS + EXTRA_TERMS
 BASE_TERMS: tuple[str, ...] = ("2D", "3D", "def")
 """Our reading of the paper's L_base: the geometric core."""
@@ -65,6 +66,13 @@ class Config:
         Weight of each term in the total.
     drop
         Terms left out: the ablations. Names as in :data:`TERMS`.
+    unpaired_from
+        Takes the unpaired poses from another data set, to measure a domain gap; empty: the same.
+    elevation, elevation_mean, elevation_sd
+        ``fixed`` draws the camera's elevation from a normal distribution (degrees) instead of
+        learning it: a rotation cycle as before ElePose.
+    precision
+        Of Φ's convolutions: ``bfloat16`` is faster where the processor or GPU has it.
     lift_from
         ``unpaired``: Λ learns from the unpaired 2D poses, apart from Φ and Ω. ``predicted``: from
         Ω(Φ(x)), all together, as in the paper.
@@ -78,6 +86,8 @@ class Config:
     side_steps, side_noise, side_start
         Training steps of the prior on sides; the largest noise on its poses (plane units); the
         fraction of ``steps`` at which its term begins.
+    side_clips
+        Decide the sides of all pictures of a clip together, not one by one.
     ema
         Decay of the averaged Φ and Ω that are evaluated and saved.
     supervised
@@ -140,7 +150,13 @@ class Config:
     weight_bl: float = 1.0
     weight_sil: float = 30.0
     weight_side: float = 10.0
+    weight_puppet: float = 10.0
     drop: tuple[str, ...] = ()
+    unpaired_from: str = ""
+    elevation: Literal["learned", "fixed"] = "learned"
+    elevation_mean: float = 10.0
+    elevation_sd: float = 10.0
+    precision: Literal["float32", "bfloat16"] = "float32"
 
     lift_from: Literal["unpaired", "predicted"] = "unpaired"
     augment: bool = True
@@ -149,6 +165,7 @@ class Config:
     side_steps: int = 1000
     side_noise: float = 0.012
     side_start: float = 0.2
+    side_clips: bool = True
     ema: float = 0.995
 
     supervised: bool = True
@@ -160,6 +177,10 @@ class Config:
             raise ValueError(f"input must be 'images' or 'poses', not {self.input!r}")
         if self.lift_from not in ("unpaired", "predicted"):
             raise ValueError(f"lift_from must be 'unpaired' or 'predicted', not {self.lift_from!r}")
+        if self.elevation not in ("learned", "fixed"):
+            raise ValueError(f"elevation must be 'learned' or 'fixed', not {self.elevation!r}")
+        if self.precision not in ("float32", "bfloat16"):
+            raise ValueError(f"precision must be 'float32' or 'bfloat16', not {self.precision!r}")
         refuse_unknown(self.drop, TERMS, "term to drop")
         for f in fields(self):
             value = getattr(self, f.name)
@@ -173,7 +194,8 @@ class Config:
                 raise ValueError(f"{f.name} must be a text, got {value!r}")
             if f.type in (int, float) and not math.isfinite(value):
                 raise ValueError(f"{f.name} must be finite, got {value}")
-            if f.type in (int, float) and f.name != "seed" and value < 0:
+            signed = ("seed", "elevation_mean")
+            if f.type in (int, float) and f.name not in signed and value < 0:
                 raise ValueError(f"{f.name} must not be negative, got {value}")
             sizes = ("n_", "width_", "image_size", "skeleton_size", "flow_width", "gamma", "delta")
             if f.name.startswith(sizes) and not value:
