@@ -1,5 +1,6 @@
 # The runs behind each table and the pages made of them. The matrix itself is data: experiments/.
 # Start it by `make book` or `make experiments`; both end in `python -m selfpose.workflow`.
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -23,9 +24,13 @@ SHOWN_RUN = config.get("shown", "end_to_end/selfpose/seed0")
 
 try:
     CELLS = matrix(preset=PRESET, data=DATA)
+    BOOK_CELLS = matrix(preset=PRESET, data=DATA, book=True)
 except (FileNotFoundError, ValueError) as error:
     sys.exit(f"Error: {error}")
 RECORDS = [f"{RUNS}/{run.folder}/record.json" for run in CELLS]
+BOOK_RECORDS = [f"{RUNS}/{run.folder}/record.json" for run in BOOK_CELLS]
+# What `make experiments` or a campaign has left beside them is shown too, but not made for a page.
+BESIDE = [path for path in RECORDS if path not in BOOK_RECORDS and Path(path).is_file()]
 # Committed records stand in a table of the page on results.
 PUBLISHED = sorted(str(path) for path in Path("results").rglob("record.json"))
 DOCUMENTS = toc_documents(yaml.safe_load(Path("_toc.yml").read_text(encoding="utf-8")))
@@ -51,6 +56,23 @@ def known(name, values):
 def page_options(name):
     """Those of the common parameters that a page's notebook knows."""
     return options(known(name, {**COMMON, "preset": PRESET, "runs": RUNS}))
+
+
+def run_options(run):
+    """The parameters of the notebook on training for one cell."""
+    return options(
+        {
+            "experiment": run.experiment,
+            "variant": run.method,
+            "label": run.variant,
+            **known(TRAINING, COMMON),
+            "preset": PRESET,
+            "input": run.input,
+            "seed": run.seed,
+            "out": f"{RUNS}/{run.folder}",
+            "overrides": run.overrides,
+        }
+    )
 
 
 def library(name, leave_out=()):
@@ -84,27 +106,16 @@ for run in CELLS:
             record=f"{RUNS}/{run.folder}/record.json",
             weights=f"{RUNS}/{run.folder}/weights.safetensors",
             history=f"{RUNS}/{run.folder}/history.json",
-            notebook=f"{RUNS}/{run.folder}/notebook.ipynb",
         params:
+            # No output: a run that `selfpose campaign` finished has none, and is as good.
+            notebook=f"{RUNS}/{run.folder}/notebook.ipynb",
             label=f"{run.experiment}/{run.variant}/{run.seed}",
-            options=options(
-                {
-                    "experiment": run.experiment,
-                    "variant": run.method,
-                    "label": run.variant,
-                    **known(TRAINING, COMMON),
-                    "preset": PRESET,
-                    "input": run.input,
-                    "seed": run.seed,
-                    "out": f"{RUNS}/{run.folder}",
-                    "overrides": run.overrides,
-                }
-            ),
+            options=run_options(run),
         # the trainings from pictures take longest: they start first
         priority: 20 if run.input == "images" else 10
         threads: 1
         shell:
-            RUN_NOTEBOOK + " {input.notebook} {output.notebook}"
+            RUN_NOTEBOOK + " {input.notebook} {params.notebook}"
             " --label {params.label} {params.options}"
 
 
@@ -120,10 +131,12 @@ for name in NOTEBOOKS:
         input:
             notebook=f"notebooks/{name}.ipynb",
             library=library(name),
-            records=[*RECORDS, *PUBLISHED] if name in AFTER_RUNS else [],
+            records=[*BOOK_RECORDS, *PUBLISHED] if name in AFTER_RUNS else [],
         output:
             f"{EXECUTED}/{name}.ipynb",
         params:
+            # a change of these runs the page again, as a newer input would
+            beside=[(p, os.path.getmtime(p)) for p in BESIDE] if name in AFTER_RUNS else [],
             label=name,
             options=page_options(name),
         threads: 1
@@ -131,17 +144,24 @@ for name in NOTEBOOKS:
             RUN_NOTEBOOK + " {input.notebook} {output} --label {params.label} {params.options}"
 
 
-# The page on training is one of the runs: the first training from pictures.
+# The page on training is one of the runs: the first training from pictures. Where that was
+# finished without a notebook, the notebook reads the finished run.
 rule page_training:
     message:
-        "taking {input} as the page on training"
+        "taking {input.record} as the page on training"
     input:
-        f"{RUNS}/{SHOWN_RUN}/notebook.ipynb",
+        record=f"{RUNS}/{SHOWN_RUN}/record.json",
+        notebook=f"notebooks/{TRAINING}.ipynb",
     output:
         f"{EXECUTED}/{TRAINING}.ipynb",
+    params:
+        ready=f"{RUNS}/{SHOWN_RUN}/notebook.ipynb",
+        label=TRAINING,
+        options=next((run_options(run) for run in CELLS if run.folder == SHOWN_RUN), ""),
     localrule: True
     shell:
-        "cp {input} {output}"
+        "test -f {params.ready} || " + RUN_NOTEBOOK.removeprefix("exec ") + " {input.notebook}"
+        " {params.ready} --label {params.label} {params.options} && cp {params.ready} {output}"
 
 
 rule site:

@@ -34,7 +34,7 @@ cache = "build/cache"
 runs = "build/embedded-quick/runs"
 
 # %% tags=["hide-input"]
-from selfpose.notebooks import check_parameters
+from selfpose.notebooks import check_parameters, repository_root
 
 check_parameters(
     globals(),
@@ -44,20 +44,36 @@ check_parameters(
 # %% tags=["hide-input"]
 from pathlib import Path
 
+import pandas as pd
 import torch
 
-from selfpose import metrics
+from selfpose import evaluation, metrics
 from selfpose.config import Config
 from selfpose.evaluation import errors, predict_test
-from selfpose.figures import error_bars, joint_bars, prediction_figure
+from selfpose.figures import (
+    error_bars,
+    joint_bars,
+    monitor_figure,
+    prediction_figure,
+    prediction_rows,
+)
 from selfpose.pages import number_table, show_source
 from selfpose.pipeline import load
-from selfpose.records import WEIGHTS, published_records, read_history, read_records, summary_table
+from selfpose.plots import picture_row
+from selfpose.records import (
+    WEIGHTS,
+    mean_and_spread,
+    published_records,
+    read_history,
+    read_records,
+    summary_table,
+)
 from selfpose.runs import DataChoice
 from selfpose.widgets import figure_slider
 
 records = read_records(runs)
 committed = published_records()
+results = repository_root() / "results"
 
 # %% [markdown]
 # ## What is measured
@@ -104,13 +120,15 @@ number_table(
 # ## The runs of this build
 #
 # Mean ± standard deviation over seeds (number of runs). *flat*: the run's 2D pose with equal depths.
-# *mean pose*: the best constant. *supervised*: the same networks with labels, trained as long as
+# *mean pose*: the best constant. *nearest neighbour*: the 3D pose of the training picture whose true
+# 2D pose is nearest to the run's (in 2D: the nearest unpaired pose); its 3D poses are labels, which
+# the method never sees. *supervised*: the same networks with labels, trained as long as
 # the preset allows. They are a ceiling only where they were trained long enough: in the shortest
 # presets, the supervised Φ and Ω stop early too, and an error of theirs above the run's own says that.
 
 # %% tags=["hide-input"]
 main = [r for r in records if r["experiment"] in ("end_to_end", "lifting")]
-floors = ["flat", "mean_pose", "supervised"]
+floors = ["flat", "mean_pose", "nearest_neighbour", "supervised"]
 
 
 def table(chosen, metric, title, baselines=floors, **options):
@@ -179,22 +197,85 @@ lines = {
 error_bars(groups, xlabel="P-MPJPE, mm (proper rotation)", references=lines)
 
 # %% [markdown]
+# ## While they learn
+#
+# The same test pictures, looked at now and then during the training, one line a seed. Runs of this
+# build where it has more than one, else the committed ones of most seeds.
+
+# %% tags=["hide-input"]
+
+
+def seeds_of(experiment, stage):
+    """The histories of the most seeds of one experiment: this build's, or committed ones."""
+    wanted = {"experiment": experiment, "variant": "selfpose"}.items()
+    groups = {"this build": (Path(runs), [r for r in main if wanted <= r.items()])}
+    for r in committed:
+        if wanted <= r.items():
+            name = f"results, {r['dataset']}, {r['preset']}"
+            groups.setdefault(name, (results, []))[1].append(r)
+    # At equal numbers, these data come before others.
+    name, (root, chosen) = max(
+        groups.items(), key=lambda item: (len(item[1][1]), data in item[0].split(", "))
+    )
+    found = {f"seed {r['seed']}": read_history(root / r["path"]).get(stage) for r in chosen}
+    return name, {seed: history for seed, history in found.items() if history is not None}
+
+
+image_source, image_curves = seeds_of("end_to_end", "images")
+lifting_source, lifting_curves = seeds_of("lifting", "lifting")
+number_table(
+    {
+        "from pictures": {"runs": len(image_curves), "from": image_source},
+        "lifting": {"runs": len(lifting_curves), "from": lifting_source},
+    },
+    first="curves",
+)
+
+# %% mystnb={"figure": {"caption": "Training on pictures, one line a seed. Dotted: a coin's choice of sides, and the variety of the true poses.", "name": "fig-results-curves"}, "image": {"alt": "Three panels over the steps of the training on pictures: 2D error with sides forgiven, share of pictures facing right, and the spread of the drawn poses."}} tags=["hide-input"]
+monitor_figure(
+    image_curves,
+    {
+        "error_2d_percent_side_tolerant": "2D error, sides forgiven, %",
+        "facing_right_percent": "facing right, %",
+        "spread": "spread",
+    },
+    levels={"facing_right_percent": 50.0, "spread": 1.0},
+)
+
+# %% mystnb={"figure": {"caption": "Lifting from true 2D poses, one line a seed.", "name": "fig-results-curves-lifting"}, "image": {"alt": "Three panels over the steps of the training of the lifting network: 3D error, 3D error were all depths flipped, and mean elevation."}} tags=["hide-input"]
+monitor_figure(
+    lifting_curves,
+    {
+        "p_mpjpe_mm": "P-MPJPE, mm",
+        "flipped_p_mpjpe_mm": "P-MPJPE if flipped, mm",
+        "elevation_mean_deg": "elevation, mean, degrees",
+    },
+)
+
+# %% [markdown]
 # ## By activity
 #
-# One number hides that some motions are harder. The first end-to-end and the first lifting run:
+# One number hides that some motions are harder. P-MPJPE in mm, mean ± standard deviation over all
+# seeds of this build (number of runs):
 
 # %% tags=["hide-input"]
 first = {}
 for r in main:
     first.setdefault(r["experiment"], r)
 activities = sorted({a for r in first.values() for a in r["by_activity"]})
+
+
+def over_seeds(experiment, activity, metric="p_mpjpe_mm"):
+    same = [r for r in main if r["experiment"] == experiment]
+    same = [r for r in same if r["variant"] == first[experiment]["variant"]]
+    rows = [r["by_activity"].get(activity, {}) for r in same]
+    return mean_and_spread(pd.Series([row.get(metric) for row in rows], dtype=float))
+
+
 number_table(
     {
         activity: {"pictures": int(next(iter(first.values()))["by_activity"][activity]["n"])}
-        | {
-            f"{name}: P-MPJPE, mm": r["by_activity"][activity]["p_mpjpe_mm"]
-            for name, r in first.items()
-        }
+        | {name: over_seeds(name, activity) for name in first}
         for activity in activities
     },
     first="activity",
@@ -252,14 +333,69 @@ figure_slider(
     ),
 )
 
+# %% mystnb={"figure": {"caption": "The best, the median and the worst test picture by 2D error, sides forgiven. White: the truth.", "name": "fig-results-best-worst"}, "image": {"alt": "Three rows of picture, skeleton image, 2D pose, 3D pose and true 3D pose: the best, the median and the worst picture of the test set."}} tags=["hide-input"]
+places = {"best": 0, "median": len(order) // 2, "worst": len(order) - 1}
+prediction_rows(
+    prediction,
+    {f"{name}, {float(error[order[k]]):.1f} %": int(order[k]) for name, k in places.items()},
+    dataset.test,
+    dataset.skeleton,
+)
+
+# %% [markdown]
+# ## Failures
+#
+# What do the worst pictures have in common? The tenth with the largest 3D error beside the rest: if
+# 2D is as good there as elsewhere, depth failed; if facing is wrong, sides did.
+
+# %% tags=["hide-input"]
+values = errors(prediction, dataset.test, dataset.skeleton)
+swapped = metrics.swapped_limbs(prediction.pose_2d, dataset.test.poses_2d, dataset.skeleton)
+values["sides_mixed_percent"] = 100.0 * (swapped.any(dim=-1) & ~swapped.all(dim=-1)).double()
+values["wrong_depth_signs_percent"] = metrics.wrong_depth_signs_percent(
+    prediction.pose_3d, dataset.test.poses_3d, dataset.skeleton
+)
+hard = values["p_mpjpe_mm"] >= values["p_mpjpe_mm"].quantile(0.9)
+columns = {
+    "P-MPJPE, mm": "p_mpjpe_mm",
+    "2D error, %": "error_2d_percent",
+    "sides forgiven, %": "error_2d_percent_side_tolerant",
+    "facing right, %": "facing_right_percent",
+    "sides mixed, %": "sides_mixed_percent",
+    "wrong depth signs, %": "wrong_depth_signs_percent",
+}
+number_table(
+    {
+        name: {"pictures": int(chosen.sum())}
+        | {
+            title: evaluation.mean_errors({key: values[key][chosen]})[key]
+            for title, key in columns.items()
+        }
+        for name, chosen in {"worst tenth": hard, "the rest": ~hard}.items()
+    },
+    first="by 3D error",
+)
+
+# %% mystnb={"figure": {"caption": "The predicted 2D poses of the test pictures with the largest 3D error, one of each clip, with that error.", "name": "fig-results-failures"}, "image": {"alt": "Pictures of people with the predicted stick figure over each, the worst of the test set by 3D error."}} tags=["hide-input"]
+by_clip = {}
+for k in values["p_mpjpe_mm"].argsort(descending=True).tolist():
+    by_clip.setdefault(int(dataset.test.sequence[k]), k)
+worst = list(by_clip.values())[:7]
+picture_row(
+    [dataset.test.images[k] for k in worst],
+    [f"{float(values['p_mpjpe_mm'][k]):.0f} mm" for k in worst],
+    poses=[prediction.pose_2d[k] for k in worst],
+    skeleton=dataset.skeleton,
+)
+
 # %% [markdown]
 # ## Published records
 #
 # Some runs are committed under `results/` as records: other seeds, the variant `paper`, motion
 # capture that cannot be shipped. Commit, device, duration and every parameter stand in each record.
+# Runs of the other experiments stand on [the page on ablations](07_ablations.ipynb).
 
 # %% tags=["hide-input"]
-import pandas as pd
 from IPython.display import Markdown, display
 
 WHO = ["dataset", "preset", "experiment", "variant"]
@@ -274,6 +410,8 @@ def published(chosen, metric, title, baselines):
     return pd.concat([who.rename("runs"), numbers], axis=1).style.hide()
 
 
+listed = ("end_to_end", "lifting", "ablation_lifting", "ablation_images")
+committed = [r for r in committed if r["experiment"] in listed]
 if committed:
     display(published(committed, "p_mpjpe_mm", "P-MPJPE, mm", floors))
 else:
@@ -291,7 +429,8 @@ else:
 #
 # A 3D number without its 2D number says little: if 2D is wrong by left and right, a perfect Λ lifts
 # the wrong person. A P-MPJPE far above its reflected twin (`p_mpjpe_reflection_mm` in the record)
-# means flipped depths. And a baseline missing from a table is worse than a bad result.
+# means flipped depths. [When it goes wrong](08_diagnosis.ipynb) shows each failure beside a healthy
+# run. And a baseline missing from a table is worse than a bad result.
 #
 # ```{admonition} Exercise
 # :class: tip

@@ -14,16 +14,16 @@
 # %% [markdown]
 # # Ablations
 #
-# **Goal.** What does each term buy? Leave each out and measure.
+# **Goal.** What does each term and each choice buy? Leave it out, or change it, and measure.
 #
 # **In the paper.** Its ablation groups three terms as $\mathcal{L}_{base}$ without naming them and
 # adds the others one by one {cite}`sosa2023self`. In its line of work the base is the geometric core,
 # $\mathcal{L}_{2D} + \mathcal{L}_{3D} + \mathcal{L}_{def}$; that is our reading, and because each of
-# Λ's five terms is also left out on its own, the reading does not matter. The terms of Φ, Ω and D take
-# longer to train: `experiments/ablation_images.yaml` leaves those out under the preset `standard`.
+# Λ's five terms is also left out on its own, the reading does not matter.
 #
-# **Time and device.** Seconds: this page reads records. The runs behind it took what the table's
-# last column says.
+# **Time and device.** Seconds: this page reads records. `make book` runs the lifting ablation alone;
+# all other questions take longer, and `make experiments` or `selfpose campaign` runs them. Where this
+# build has no runs of a question, its answer comes from the committed records, and says so.
 
 # %% tags=["parameters"]
 data = "embedded"
@@ -48,20 +48,22 @@ from pathlib import Path
 
 import torch
 
+from selfpose.answers import ablation_figure, answer_rows, answer_sentence, records_for
 from selfpose.config import BASE_TERMS, LIFTING_TERMS, Config
 from selfpose.figures import error_bars
 from selfpose.metrics import procrustes, root_centred
 from selfpose.pages import number_table, show_source
 from selfpose.pipeline import load
 from selfpose.plots import pose_row_3d
-from selfpose.records import WEIGHTS, read_records
+from selfpose.records import WEIGHTS, published_records, read_records
 from selfpose.runs import DataChoice
 from selfpose.training import lifting_terms
 from selfpose.widgets import figure_slider
 from selfpose.workflow import read_experiments
 
 experiments = {e.name: e for e in read_experiments()}
-records = [r for r in read_records(runs) if r["experiment"] == "ablation_lifting"]
+built, committed = read_records(runs), published_records()
+records = [r for r in built if r["experiment"] == "ablation_lifting"]
 
 # %% [markdown]
 # ```{prf:definition} Ablation
@@ -201,6 +203,142 @@ figure_slider(
 )
 
 # %% [markdown]
+# ## One question after the other
+#
+# Each answer below is a table, a figure and a sentence that is made from the numbers, with the number
+# of seeds behind it. A difference is *beyond the spread of seeds* if it exceeds twice its standard error over them.
+# The first row of a table is what the others are compared with.
+
+# %% tags=["hide-input"]
+from IPython.display import display
+
+
+def evidence(name):
+    return records_for(experiments[name], built, committed, data=data, preset=preset)
+
+
+def show_answer(name):
+    found = evidence(name)
+    display(number_table(answer_rows(found), first=name))
+    display(Markdown(answer_sentence(found)))
+
+
+# %% [markdown]
+# ### How far does the geometric core come?
+#
+# The paper's own order: first $\mathcal{L}_{base}$, then the prior on 2D poses, then the bone lengths.
+
+# %% tags=["hide-input"]
+show_answer("build_up")
+
+# %% mystnb={"figure": {"caption": "Lifting from true 2D poses, built up term by term.", "name": "fig-build-up"}, "image": {"alt": "Bars of P-MPJPE for the geometric core, with the flow prior, and with the bone lengths too."}} tags=["hide-input"]
+ablation_figure(evidence("build_up"))
+
+# %% [markdown]
+# ### Is it worth learning the camera's elevation?
+#
+# Before ElePose, the elevation was drawn from an assumed distribution; here Λ predicts it, and the cycle
+# takes its distribution from the batch.
+
+# %% tags=["hide-input"]
+show_answer("elevation")
+
+# %% mystnb={"figure": {"caption": "Lifting with the elevation learnt, and with one that is assumed.", "name": "fig-elevation"}, "image": {"alt": "Bars of P-MPJPE with learnt and with fixed elevation."}} tags=["hide-input"]
+ablation_figure(evidence("elevation"))
+
+# %% [markdown]
+# ### How far away is the camera assumed to be?
+#
+# Δ sets the perspective: with a large Δ, the camera sees the person almost without it. The paper takes 10.
+
+# %% tags=["hide-input"]
+show_answer("sweep_delta")
+
+# %% mystnb={"figure": {"caption": "Lifting over the assumed depth Δ.", "name": "fig-sweep-delta"}, "image": {"alt": "P-MPJPE over the depth of the camera, each run a dot."}} tags=["hide-input"]
+ablation_figure(evidence("sweep_delta"))
+
+# %% [markdown]
+# ### How much of a 2D pose should the prior see?
+#
+# The flow works on the first principal components of 2D poses. Few leave out what tells a plausible pose;
+# many let it model noise.
+
+# %% tags=["hide-input"]
+show_answer("sweep_flow")
+
+# %% mystnb={"figure": {"caption": "Lifting over the number of dimensions that the flow prior sees.", "name": "fig-sweep-flow"}, "image": {"alt": "P-MPJPE over the number of principal components, each run a dot."}} tags=["hide-input"]
+ablation_figure(evidence("sweep_flow"))
+
+# %% [markdown]
+# ### How many unpaired poses are enough?
+#
+# All that the method knows of the human body comes from this set.
+
+# %% tags=["hide-input"]
+show_answer("sweep_unpaired")
+
+# %% mystnb={"figure": {"caption": "Lifting over the size of the unpaired set.", "name": "fig-sweep-unpaired"}, "image": {"alt": "P-MPJPE over the number of unpaired poses on a logarithmic axis, each run a dot."}} tags=["hide-input"]
+ablation_figure(evidence("sweep_unpaired"))
+
+# %% [markdown]
+# ### What if the unpaired poses show other people?
+#
+# Pictures and tests stay those of motion capture; the unpaired poses are generated ones, of other bodies
+# in other motions. The bone lengths stay.
+
+# %% tags=["hide-input"]
+show_answer("domain_gap")
+
+# %% mystnb={"figure": {"caption": "Lifting of motion capture with its own and with generated unpaired poses.", "name": "fig-domain-gap"}, "image": {"alt": "Bars of P-MPJPE with unpaired poses of the same and of another data set."}} tags=["hide-input"]
+ablation_figure(evidence("domain_gap"))
+
+# %% [markdown]
+# ### Pictures: what does each term and each addition buy?
+#
+# From here on the runs start from pictures. Three measures: the 2D error with the left and right of each
+# limb forgiven, the share of pictures on which the person faces the right way, and the 3D error, which
+# needs both.
+
+# %% tags=["hide-input"]
+show_answer("ablation_images")
+
+# %% mystnb={"figure": {"caption": "Training from pictures with one part left out. The dotted line is the full variant.", "name": "fig-ablation-images"}, "image": {"alt": "Three panels of bars: 2D error, facing right and P-MPJPE for the full method, for each part left out, and for the variant paper."}} tags=["hide-input"]
+ablation_figure(evidence("ablation_images"))
+
+# %% [markdown]
+# ### How strongly should Ω redraw?
+#
+# λ weighs ‖κ(Ω(s)) − s‖², which asks of Φ to draw what Ω can read. The paper takes 0.1.
+
+# %% tags=["hide-input"]
+show_answer("sweep_lambda")
+
+# %% mystnb={"figure": {"caption": "Training from pictures over the weight λ of redrawing.", "name": "fig-sweep-lambda"}, "image": {"alt": "Three panels over lambda: 2D error, facing right and P-MPJPE, each run a dot."}} tags=["hide-input"]
+ablation_figure(evidence("sweep_lambda"))
+
+# %% [markdown]
+# ### How thin should the lines be?
+#
+# γ sets the width of the limbs in skeleton images: large is thin. The paper does not state it.
+
+# %% tags=["hide-input"]
+show_answer("sweep_gamma")
+
+# %% mystnb={"figure": {"caption": "Training from pictures over γ.", "name": "fig-sweep-gamma"}, "image": {"alt": "Three panels over gamma: 2D error, facing right and P-MPJPE, each run a dot."}} tags=["hide-input"]
+ablation_figure(evidence("sweep_gamma"))
+
+# %% [markdown]
+# ### How much does the background matter?
+#
+# The same people before nothing, one colour, shapes, and clutter.
+
+# %% tags=["hide-input"]
+show_answer("background")
+
+# %% mystnb={"figure": {"caption": "Training from pictures with four kinds of background.", "name": "fig-background"}, "image": {"alt": "Three panels of bars: 2D error, facing right and P-MPJPE for each kind of background."}} tags=["hide-input"]
+ablation_figure(evidence("background"))
+
+# %% [markdown]
 # ## What goes wrong, and how to see it
 #
 # An ablation made in a regime where the *full* method fails says nothing: with the bone term strong
@@ -220,5 +358,6 @@ figure_slider(
 # flipping as a whole: joint by joint, or by being flat.
 # ```
 #
-# **Summary.** One term at a time, on the same seed and data. The figure answers the question in
-# `experiments/ablation_lifting.yaml`; `make experiments` runs it with several seeds.
+# **Summary.** One change at a time, on the same seed and data. Each question is a file in `experiments/`;
+# `make experiments` runs all with several seeds, and [one command](../book/rerun) runs a single cell
+# of a table again.

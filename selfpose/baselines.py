@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from selfpose._typing import Float, Tensor
+from selfpose._typing import Float, Int, Tensor
 from selfpose.augment import draw_view_change
 from selfpose.camera import azimuth_rotation, lift
 from selfpose.config import Config
@@ -16,7 +16,14 @@ from selfpose.pipeline import PosePipeline, Prediction, images_to_input
 from selfpose.render import draw_skeleton
 from selfpose.skeleton import Skeleton, mirror_pose
 from selfpose.stages import Runner, Stage
-from selfpose.training import build_pipeline, decay_rate, descend, numbers, run_identity
+from selfpose.training import (
+    build_pipeline,
+    decay_rate,
+    descend,
+    encode,
+    numbers,
+    run_identity,
+)
 
 
 def flat_pose(pipeline: PosePipeline, prediction: Prediction) -> Float[Tensor, "b J 3"]:
@@ -61,6 +68,45 @@ def mean_pose_errors(dataset: PoseDataset) -> dict[str, float]:
     return mean_errors(result)
 
 
+BLOCK = 256
+"""Poses that a search compares with a whole set at a time: its memory grows with this alone."""
+
+
+def nearest_pose(
+    wanted: Float[Tensor, "N J 2"], known: Float[Tensor, "M J 2"], *, root: int
+) -> Int[Tensor, " N"]:
+    """For each 2D pose the index of the nearest in a set, by squared distance, roots aligned.
+
+    Searched block by block, so that memory grows with M alone, not with N · M.
+    """
+    library = root_centred(known, root).flatten(1)
+    queries = root_centred(wanted, root).flatten(1)
+    found = [torch.cdist(block, library).argmin(dim=1) for block in queries.split(BLOCK)]
+    return torch.cat(found)
+
+
+def nearest_neighbour_errors(
+    dataset: PoseDataset, pose_2d: Float[Tensor, "N J 2"]
+) -> dict[str, float] | None:
+    """Errors of looking poses up: what a memory of the training poses reaches without lifting.
+
+    Uses labels: the 3D pose is that of the training picture whose *true* 2D pose is nearest to the
+    predicted one (``pose_2d``, pixels), so it is no competitor of a method without labels, but what
+    such a method should be measured against. The 2D pose is the nearest of the unpaired poses,
+    moved to the predicted root. ``None`` where the data hold no labels.
+    """
+    test, root = dataset.test, dataset.skeleton.root
+    if dataset.ceiling is None:
+        return None
+    labelled = dataset.ceiling.poses_3d[nearest_pose(pose_2d, dataset.ceiling.poses_2d, root=root)]
+    unpaired = dataset.unpaired[nearest_pose(pose_2d, dataset.unpaired, root=root)]
+    placed = root_centred(unpaired, root) + pose_2d[:, root : root + 1]
+    return mean_errors(
+        errors_2d(placed, test.poses_2d, dataset.skeleton, image_size=dataset.image_size)
+        | errors_3d(labelled.double(), test.poses_3d.double(), dataset.skeleton)
+    )
+
+
 def true_depth_offsets(
     pipeline: PosePipeline, poses_2d: Tensor, poses_3d: Tensor
 ) -> Float[Tensor, "N J"]:
@@ -84,7 +130,7 @@ def supervised_lifting_stage(pipeline: PosePipeline, labels: LabelledSet, config
     optimiser = torch.optim.Adam(pipeline.lifter.parameters(), lr=config.lift_lr)
 
     def step(number: int, generator: torch.Generator) -> dict[str, float]:
-        decay_rate(optimiser, config.lift_lr, number, config.lift_steps)
+        decay_rate(optimiser, number, config.lift_steps)
         rows = torch.randint(len(plane), (config.lift_batch,), generator=generator).to(device)
         pose = plane[rows]
         depth, wanted = pipeline.lifter(pose)[0], target[rows]
@@ -118,13 +164,13 @@ def supervised_image_stage(
     optimiser = torch.optim.Adam(parameters, lr=config.lr_omega)
 
     def step(number: int, generator: torch.Generator) -> dict[str, float]:
-        decay_rate(optimiser, config.lr_omega, number, config.supervised_steps)
+        decay_rate(optimiser, number, config.supervised_steps)
         rows = torch.randint(len(images), (config.batch,), generator=generator).to(device)
         x, pose = images_to_input(images[rows]), poses[rows]
         if config.augment:
             view = draw_view_change(len(x), generator=generator, device=device)
             x, pose = view.move_images(x), view.move_poses(pose, dataset.skeleton)
-        s = phi(x)
+        s = encode(phi, x, config)
         drawn = draw_skeleton(
             pose,
             dataset.skeleton,
@@ -186,6 +232,7 @@ def baseline_errors(
     """Errors of every baseline under its name; ``None`` for a ceiling that was not trained.
 
     ``flat`` is the pipeline's own 2D pose without depth; ``mean_pose`` the best constants;
+    ``nearest_neighbour`` the poses found by looking the pipeline's own 2D pose up;
     ``supervised`` the networks trained with labels.
     """
     test, skeleton = dataset.test, dataset.skeleton
@@ -199,6 +246,7 @@ def baseline_errors(
     return {
         "flat": mean_errors(flat),
         "mean_pose": mean_pose_errors(dataset),
+        "nearest_neighbour": nearest_neighbour_errors(dataset, prediction.pose_2d.cpu()),
         "supervised": ceiling,
     }
 
@@ -209,6 +257,8 @@ __all__ = [
     "flat_pose",
     "mean_pose_3d",
     "mean_pose_errors",
+    "nearest_neighbour_errors",
+    "nearest_pose",
     "train_supervised",
     "true_depth_offsets",
 ]

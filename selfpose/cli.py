@@ -1,10 +1,12 @@
-"""The command line: ``selfpose train | evaluate | predict | publish | data``."""
+"""The command line: ``selfpose train | campaign | evaluate | predict | publish | data``."""
 
 import difflib
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,9 @@ import click
 import yaml
 
 from selfpose.config import PRESETS, VARIANTS, Config
-from selfpose.data.sources import SOURCES
-from selfpose.runs import DataChoice, run_experiment
+from selfpose.data.sources import SOURCES, check_folders
+from selfpose.runs import DataChoice, check_device, default_device, run_experiment
+from selfpose.stages import TrainingDiverged, TrainingStopped
 
 
 class Group(click.Group):
@@ -131,6 +134,73 @@ def train(
     click.echo(f"\n{out / 'record.json'}")
 
 
+@cli.command()
+@click.option("--preset", type=click.Choice(list(PRESETS)), default="quick", show_default=True)
+@data_options
+@click.option(
+    "--experiments",
+    default="",
+    metavar="A,B",
+    help="Names from experiments/; all by default.",
+)
+@click.option(
+    "--cell",
+    "cells",
+    multiple=True,
+    metavar="EXPERIMENT/VARIANT/SEED",
+    help="One cell of a table in place of experiments, e.g. ablation_lifting/drop_nf/seed0.",
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the runs, by default build/<data>-<preset>/runs, which `make` uses too.",
+)
+@click.option("--jobs", default=2, show_default=True, help="Runs side by side.")
+@click.option(
+    "--minutes",
+    type=float,
+    help="End the slice before so many minutes; the same command goes on. 0 only shows the table.",
+)
+@click.option("--device", default=None, help="cpu, cuda, …; a GPU where there is one by default.")
+def campaign(
+    preset: str, choice: DataChoice, experiments: str, cells: tuple[str, ...], out: Path | None,
+    jobs: int, minutes: float | None, device: str | None,
+) -> None:  # fmt: skip
+    """Do the runs of the experiments, several at once, in slices of bounded length.
+
+    Finished runs are skipped, stopped ones go on from their checkpoints. A failed run does not stop
+    the others; the next slice tries it again. Exit codes: 0, all is done; 3, there is more to do;
+    1, nothing is left but failed runs, or a mistake in the options; 130, Ctrl-C.
+    """
+    from selfpose.campaign import Campaign, choose_runs, lock_path
+    from selfpose.notebooks import repository_root
+    from selfpose.workflow import hold_lock
+
+    names = [name.strip() for name in experiments.split(",") if name.strip()]
+    runs = choose_runs(preset=preset, data=choice.name, experiments=names, cells=cells)
+    check_folders(choice.name, choice.data_root, choice.data_train, choice.data_test)
+    device = check_device(device or default_device())
+    build = repository_root() / "build"
+    out = out or build / f"{choice.name}-{preset}" / "runs"
+    choice = replace(choice, cache=choice.cache or str(build / "cache"))
+    try:
+        lock = hold_lock(lock_path(out))
+    except RuntimeError as error:
+        raise click.ClickException(str(error)) from None
+    work = Campaign(
+        runs=runs, preset=preset, choice=choice, out=out, device=device, jobs=jobs,
+        minutes=minutes, say=functools.partial(click.echo, err=True),
+    )  # fmt: skip
+    try:
+        code = work.work()
+    except TrainingStopped:
+        code = 143  # as a shell says of a process that SIGTERM ended
+    finally:
+        os.close(lock)
+        click.echo(work.table())
+    sys.exit(code)
+
+
 def show_errors(rows: dict[str, dict[str, float] | None]) -> None:
     """A small table of the main errors on standard output."""
     columns = {
@@ -187,11 +257,15 @@ def predict(weights: Path, pictures: tuple[Path, ...], out: Path) -> None:
 @cli.command()
 @click.argument("runs", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("results", type=click.Path(file_okay=False, path_type=Path))
-def publish(runs: Path, results: Path) -> None:
+@click.option(
+    "--weights", multiple=True, metavar="EXPERIMENT/VARIANT/SEED",
+    help="Take the weights of this run too, e.g. end_to_end/selfpose/seed0; repeatable.",
+)  # fmt: skip
+def publish(runs: Path, results: Path, weights: tuple[str, ...]) -> None:
     """Copy the records of finished RUNS to RESULTS, a folder to commit."""
     from selfpose.records import publish as copy
 
-    for folder in copy(runs, results):
+    for folder in copy(runs, results, weights=weights):
         click.echo(folder)
 
 
@@ -220,8 +294,6 @@ def check(choice: DataChoice) -> None:
 
 def main() -> None:
     """Entry point: errors of use and of data end with one line, not a traceback."""
-    from selfpose.stages import TrainingDiverged
-
     try:
         cli(standalone_mode=False)
     except click.exceptions.Abort:
@@ -233,5 +305,8 @@ def main() -> None:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
 
+
+if __name__ == "__main__":
+    main()
 
 __all__ = ["cli", "main"]

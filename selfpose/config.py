@@ -11,10 +11,11 @@ from selfpose.pipeline import Architecture
 
 PAPER_TERMS: tuple[str, ...] = ("D", "Omega", "2D", "3D", "def", "NF", "bl")
 """The seven losses, in the paper's order."""
-EXTRA_TERMS: tuple[str, ...] = ("sil", "side", "puppet")
+EXTRA_TERMS: tuple[str, ...] = ("sil", "side", "puppet", "distil")
 """Ours: ``sil``, the silhouette against the foreground of a static camera; ``side``, the prior on
 left and right that is learnt from the unpaired poses; ``puppet``, pictures that we paint ourselves:
-the person of a picture, re-posed as an unpaired pose."""
+the person of a picture, re-posed as an unpaired pose; ``distil``, Λ taught to lift what Ω sees in
+puppets as it lifts their true poses."""
 TERMS = PAPER_TERMS + EXTRA_TERMS
 BASE_TERMS: tuple[str, ...] = ("2D", "3D", "def")
 """Our reading of the paper's L_base: the geometric core."""
@@ -56,8 +57,13 @@ class Config:
     bone_sigma, bone_start, bone_ramp
         σ_n of L_bl; the fractions of Λ's steps at which L_bl begins and reaches full weight. On
         from the start it freezes depth signs at random.
-    steps, batch, lr_phi, lr_omega, lr_d
-        The training on pictures.
+    omega_steps
+        Steps of Ω alone, on drawings of unpaired poses, before the pictures.
+    steps, batch, lr_phi, lr_omega, lr_d, lr_thickness, beta1
+        The training on pictures; ``beta1`` is Adam's, for Φ, Ω and D.
+    picture_every
+        Puppets are seen at every step; pictures, and with them D, the redrawing, ``sil`` and
+        ``side``, at every so many.
     r1
         Weight of D's gradient penalty.
     lam
@@ -134,23 +140,28 @@ class Config:
     bone_start: float = 0.3
     bone_ramp: float = 0.6
 
-    steps: int = 850
+    omega_steps: int = 400
+    steps: int = 800
     batch: int = 32
-    lr_phi: float = 5e-4
-    lr_omega: float = 1e-3
+    lr_phi: float = 2e-3
+    lr_omega: float = 2e-3
     lr_d: float = 5e-4
+    lr_thickness: float = 5e-3
+    beta1: float = 0.9
+    picture_every: int = 2
     r1: float = 0.05
     lam: float = 0.1
-    weight_D: float = 1.0
+    weight_D: float = 0.1
     weight_Omega: float = 10.0
     weight_2D: float = 1.0
     weight_3D: float = 1.0
     weight_def: float = 1.0
     weight_NF: float = 1.0
     weight_bl: float = 1.0
-    weight_sil: float = 30.0
-    weight_side: float = 10.0
+    weight_sil: float = 3.0
+    weight_side: float = 2.0
     weight_puppet: float = 10.0
+    weight_distil: float = 1.0
     drop: tuple[str, ...] = ()
     unpaired_from: str = ""
     elevation: Literal["learned", "fixed"] = "learned"
@@ -161,10 +172,10 @@ class Config:
     lift_from: Literal["unpaired", "predicted"] = "unpaired"
     augment: bool = True
     swap_background: bool = True
-    silhouette_gamma: float = 200.0
+    silhouette_gamma: float = 600.0
     side_steps: int = 1000
     side_noise: float = 0.012
-    side_start: float = 0.2
+    side_start: float = 0.6
     side_clips: bool = True
     ema: float = 0.995
 
@@ -204,10 +215,20 @@ class Config:
             raise ValueError(f"channels must be 1 or 3 (left, right, centre), not {self.channels}")
         if self.ema >= 1:
             raise ValueError(f"ema must lie below 1, or Φ and Ω never change; got {self.ema}")
+        if self.input == "images" and self.weight("distil") and not self.weight("puppet"):
+            raise ValueError(
+                "the term 'distil' learns from puppets; keep the term 'puppet' or drop both"
+            )
         if self.input == "images" and self.weight("side") and self.channels != 3:
             raise ValueError(
                 "the term 'side' exchanges the left and right channels of skeleton images and "
                 f"needs channels=3, not {self.channels}; or drop it"
+            )
+        puppets = self.input == "poses" or self.weight("puppet")
+        if not self.picture_every or (self.picture_every > 1 and not puppets):
+            raise ValueError(
+                "picture_every must be 1 where the term 'puppet' is left out (else steps would be "
+                f"empty), and never 0; got {self.picture_every}"
             )
         for name in ("batch", "lift_batch", "flow_batch"):
             if getattr(self, name) < 2:
@@ -290,6 +311,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "flow_steps": 60,
         "side_steps": 60,
         "lift_steps": 80,
+        "omega_steps": 10,
         "steps": 20,
         "supervised_steps": 10,
         "batch": 16,
@@ -301,14 +323,12 @@ PRESETS: dict[str, dict[str, Any]] = {
         "n_unlabelled": 16384,
         "n_unpaired": 16384,
         "n_test": 2048,
-        "width_phi": 32,
-        "width_omega": 24,
-        "width_d": 48,
-        "width_lambda": 512,
-        "flow_steps": 4000,
-        "lift_steps": 5000,
-        "steps": 20000,
-        "supervised_steps": 4000,
+        "flow_steps": 3000,
+        "lift_steps": 4000,
+        "side_steps": 2000,
+        "omega_steps": 2000,
+        "steps": 9000,
+        "supervised_steps": 3000,
     },
     # One GPU, 128 px.
     "paper-scale": {
@@ -324,6 +344,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "flow_width": 512,
         "flow_steps": 10000,
         "lift_steps": 10000,
+        "omega_steps": 5000,
         "steps": 60000,
         "supervised_steps": 10000,
         "batch": 64,
@@ -338,6 +359,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "lift_from": "predicted",
         "augment": False,
         "swap_background": False,
+        "omega_steps": 0,
+        "lr_phi": 5e-4,
+        "lr_omega": 1e-3,
+        "beta1": 0.5,
+        "weight_D": 1.0,
+        "picture_every": 1,
     },
     # The seven terms with self-supervised help: see "What we chose" in the book.
     "selfpose": {},

@@ -32,6 +32,7 @@ class Cycle:
     pose_2d: Tensor  # y
     depth_offset: Tensor  # d = Λ(y)
     elevation: Tensor  # α = Λ(y)
+    elevation_removed: Tensor  # taken out by R_e: α, or one drawn from a fixed distribution
     pose_3d: Tensor  # v
     azimuth_drawn: Tensor  # of R_a
     elevation_drawn: Tensor  # put back in by R_eᵀ
@@ -58,6 +59,32 @@ def draw_angles(
     fixed = elevation.detach()
     spread = fixed.std() if n > 1 else fixed.new_zeros(())
     return (2 * uniform - 1) * math.pi, fixed.mean() + spread * normal
+
+
+@dataclass(frozen=True, kw_only=True)
+class FixedElevation:
+    """A distribution of camera elevations that is assumed, not learnt: N(mean, sd), radians.
+
+    With it the rotation cycle is the one in use before ElePose: the elevation taken out and the one
+    put back in are both drawn, and Λ's own is not used.
+    """
+
+    mean: float
+    sd: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.mean) and math.isfinite(self.sd) and self.sd >= 0):
+            raise ValueError(
+                "a fixed elevation needs a finite mean and a finite standard deviation of 0 or "
+                f"more (radians), got {self.mean} and {self.sd}"
+            )
+
+    def draw(
+        self, like: Float[Tensor, " b"], *, generator: torch.Generator | None = None
+    ) -> Float[Tensor, " b"]:
+        """One elevation for each element of ``like``, on its device (radians)."""
+        normal = torch.randn(len(like), generator=generator).to(like)
+        return self.mean + self.sd * normal
 
 
 def view_change(
@@ -90,6 +117,7 @@ def rotation_cycle(
     root: int,
     delta: float = DEPTH_OFFSET,
     angles: tuple[Tensor, Tensor] | None = None,
+    fixed_elevation: FixedElevation | None = None,
     generator: torch.Generator | None = None,
 ) -> Cycle:
     """y → Λ → v → R → ṽ → projection ỹ → Λ → ṽ' → Rᵀ → v' → projection y'.
@@ -105,14 +133,22 @@ def rotation_cycle(
     delta
         Δ, the depth of the root.
     angles
-        (azimuths, elevations) to use in place of drawn ones, radians.
+        (azimuths, elevations put back in) to use in place of drawn ones, radians.
+    fixed_elevation
+        Where the elevations taken out and put back in are drawn from, in place of Λ's predictions.
+        Λ's elevation then takes part in nothing, and no gradient reaches it.
     generator
         Source of the drawn angles.
     """
     depth_offset, elevation = lifter(pose_2d)
     pose_3d = lift(pose_2d, depth_offset, delta=delta)
     azimuth_drawn, elevation_drawn = angles or draw_angles(elevation, generator=generator)
-    rotation = view_change(elevation, azimuth_drawn, elevation_drawn)
+    removed = elevation
+    if fixed_elevation is not None:
+        removed = fixed_elevation.draw(elevation, generator=generator)
+        if angles is None:
+            elevation_drawn = fixed_elevation.draw(elevation, generator=generator)
+    rotation = view_change(removed, azimuth_drawn, elevation_drawn)
     rotated = rotate_about_root(pose_3d, rotation, root=root)
     pose_2d_rotated = project_ahead(rotated)
     depth_offset_rotated, elevation_rotated = lifter(pose_2d_rotated)
@@ -122,6 +158,7 @@ def rotation_cycle(
         pose_2d=pose_2d,
         depth_offset=depth_offset,
         elevation=elevation,
+        elevation_removed=removed,
         pose_3d=pose_3d,
         azimuth_drawn=azimuth_drawn,
         elevation_drawn=elevation_drawn,
@@ -138,6 +175,7 @@ def rotation_cycle(
 
 __all__ = [
     "Cycle",
+    "FixedElevation",
     "Lifting",
     "draw_angles",
     "project_ahead",

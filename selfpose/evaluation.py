@@ -7,6 +7,8 @@ from torch import nn
 
 from selfpose import metrics
 from selfpose._typing import Float, Tensor
+from selfpose.camera import lift
+from selfpose.cycle import FixedElevation, rotation_cycle
 from selfpose.data.protocol import LabelledSet, PoseDataset
 from selfpose.pipeline import PosePipeline, Prediction, images_to_input
 from selfpose.render import draw_skeleton
@@ -119,77 +121,248 @@ def evaluate(pipeline: PosePipeline, test: LabelledSet) -> dict[str, Any]:
     }
 
 
-@torch.no_grad()
-def monitor_lifting(
-    pipeline: PosePipeline, dataset: PoseDataset, *, elevation: Tensor
-) -> dict[str, float]:
-    """What to watch while Λ learns: the error, the error were every depth flipped, the elevation.
+def pose_spread(pose: Float[Tensor, "N J C"], root: int) -> Float[Tensor, ""]:
+    """How much poses differ: the standard deviation over poses of each root-centred coordinate."""
+    return metrics.root_centred(pose, root).std(dim=0, correction=0).mean()
 
-    ``p_mpjpe_mm`` falling while ``flipped_p_mpjpe_mm`` rises is health; the reverse means that the
-    depth signs froze the wrong way. Uses test labels, for the log alone.
+
+@torch.no_grad()
+def typical_log_prob(pipeline: PosePipeline, plane: Float[Tensor, "b J 2"]) -> float:
+    """Median of the flow's log p (nats): a few outliers would carry the mean."""
+    return float(pipeline.flow.log_prob(plane).clamp(min=-1e6).median())
+
+
+def some_unpaired(dataset: PoseDataset) -> Float[Tensor, "m J 2"]:
+    """At most ``MONITORED`` unpaired poses, spread evenly over the set (pixels)."""
+    poses = dataset.unpaired
+    return poses[:: max(1, len(poses) // MONITORED)][:MONITORED]
+
+
+@torch.no_grad()
+def monitor_turn(
+    pipeline: PosePipeline,
+    plane: Float[Tensor, "b J 2"],
+    dataset: PoseDataset,
+    *,
+    fixed_elevation: FixedElevation | None = None,
+) -> dict[str, float]:
+    """What the second camera of the rotation cycle sees of some poses. Needs no label.
+
+    ``log_p_turned``
+        Median log p of the turned poses. Healthy: within a nat or so of ``log_p_unpaired``.
+        Above it the poses have become bland and sit at the mode of the prior; far below, the lifted
+        bodies look like nothing that people do.
+    ``log_p_unpaired``
+        The same of real 2D poses: what to hold the other against. Constant in a run.
+    ``spread_turned``
+        Variety of the turned poses as a share of that of the unpaired poses. Healthy: 0.9 to 1.
+    ``elevation_mean_deg``, ``elevation_sd_deg``
+        μₑ and σₑ of the camera's elevation, as the cycle takes it out. Healthy: the mean is settled
+        and, for cameras at eye level or above, positive; one that crosses zero has turned the
+        bodies inside out. A deviation of zero means one angle for all pictures.
     """
-    test = dataset.test
-    chosen = slice(0, MONITORED)
-    target = test.poses_3d[chosen]
-    lifted = pipeline.predict_from_poses(test.poses_2d[chosen]).pose_3d.cpu()
-    root = dataset.skeleton.root
-    flipped = metrics.root_centred(lifted, root) * lifted.new_tensor([1.0, 1.0, -1.0])
+    root = pipeline.skeleton.root
+    # The same turns at every call: the curves then move because the networks do.
+    cycle = rotation_cycle(
+        plane,
+        pipeline.lifter,
+        root=root,
+        delta=pipeline.architecture.delta,
+        fixed_elevation=fixed_elevation,
+        generator=torch.Generator().manual_seed(0),
+    )
+    unpaired = pipeline.scale.pixels_to_plane(some_unpaired(dataset).to(plane.device), root)
+    spread = pose_spread(cycle.pose_2d_rotated, root) / pose_spread(unpaired, root).clamp(min=1e-9)
+    elevation = cycle.elevation_removed.rad2deg()
     return {
-        "p_mpjpe_mm": float(metrics.p_mpjpe(lifted, target).mean()),
-        "flipped_p_mpjpe_mm": float(metrics.p_mpjpe(flipped, target).mean()),
-        "elevation_mean_deg": float(elevation.mean().rad2deg()),
-        "elevation_sd_deg": float(elevation.std().rad2deg()),
+        "log_p_turned": typical_log_prob(pipeline, cycle.pose_2d_rotated),
+        "log_p_unpaired": typical_log_prob(pipeline, unpaired),
+        "spread_turned": float(spread),
+        "elevation_mean_deg": float(elevation.mean()),
+        "elevation_sd_deg": float(elevation.std(correction=0)),
+    }
+
+
+def depth_errors(
+    lifted: Float[Tensor, "N J 3"], target: Float[Tensor, "N J 3"], skeleton: Skeleton
+) -> dict[str, float]:
+    """Is the body the right way round? Lifted poses in any unit against true ones in mm.
+
+    ``p_mpjpe_mm``, ``flipped_p_mpjpe_mm``
+        The error, and the error were every depth flipped. Healthy: the first falls while the second
+        rises; the reverse means that the depth signs froze the wrong way.
+    ``flipped_poses_percent``
+        Share of poses that fit better with all depths flipped. Healthy: a few per cent; a half
+        means that depth signs are drawn by a coin.
+    ``wrong_depth_signs_percent``
+        Share of steep bones whose depth has the wrong sign. Healthy: below some 20 %. It stays high
+        where single joints froze the wrong way and no flip of the whole body helps.
+    """
+    centred = metrics.root_centred(lifted, skeleton.root)
+    own = metrics.p_mpjpe(centred, target)
+    flipped = metrics.p_mpjpe(centred * centred.new_tensor([1.0, 1.0, -1.0]), target)
+    signs = metrics.wrong_depth_signs_percent(centred, target, skeleton)
+    return {
+        "p_mpjpe_mm": float(own.mean()),
+        "flipped_p_mpjpe_mm": float(flipped.mean()),
+        "flipped_poses_percent": float(100 * (flipped < own).float().mean()),
+        "wrong_depth_signs_percent": float(signs.mean()),
     }
 
 
 @torch.no_grad()
-def monitor_2d(networks: nn.ModuleDict, dataset: PoseDataset) -> dict[str, float]:
-    """2D errors of Ω(Φ(x)) on some test pictures. Uses test labels, for the log alone."""
-    images = dataset.test.images[:MONITORED]
-    device = next(networks.parameters()).device
-    unit = networks["omega"](networks["phi"](images_to_input(images.to(device)))).cpu()
-    size = dataset.image_size
-    target = dataset.test.poses_2d[:MONITORED]
-    return mean_errors(errors_2d(unit * size, target, dataset.skeleton, image_size=size))
+def monitor_lifting(
+    pipeline: PosePipeline,
+    dataset: PoseDataset,
+    *,
+    fixed_elevation: FixedElevation | None = None,
+) -> dict[str, float]:
+    """What to watch while Λ learns: :func:`depth_errors` and :func:`monitor_turn`.
+
+    The first are of true 2D poses and use test labels, for the log alone; the second are of the
+    unpaired poses that Λ learns from.
+    """
+    chosen = slice(0, MONITORED)
+    lifted = pipeline.predict_from_poses(dataset.test.poses_2d[chosen]).pose_3d.cpu()
+    unpaired = pipeline.scale.pixels_to_plane(
+        some_unpaired(dataset).to(pipeline.device), dataset.skeleton.root
+    )
+    return depth_errors(lifted, dataset.test.poses_3d[chosen], dataset.skeleton) | monitor_turn(
+        pipeline, unpaired, dataset, fixed_elevation=fixed_elevation
+    )
+
+
+Seen = tuple[Tensor, Tensor]
+"""What Φ and Ω make of the monitored test pictures: s (m, K, h, h), and y in [0, 1] (m, J, 2)."""
 
 
 @torch.no_grad()
-def alignment(networks: nn.ModuleDict, dataset: PoseDataset, *, gamma: float) -> dict[str, float]:
+def look(networks: nn.ModuleDict, dataset: PoseDataset) -> Seen:
+    """Φ and Ω on the monitored test pictures, on the device of the networks."""
+    device = next(networks.parameters()).device
+    s = networks["phi"](images_to_input(dataset.test.images[:MONITORED].to(device)))
+    return s, networks["omega"](s)
+
+
+def monitor_images(
+    pipeline: PosePipeline,
+    networks: nn.ModuleDict,
+    dataset: PoseDataset,
+    *,
+    gamma: float,
+    fixed_elevation: FixedElevation | None = None,
+) -> dict[str, float]:
+    """All that is watched while Φ and Ω learn, from one look at the pictures.
+
+    :func:`monitor_2d`, :func:`alignment` and :func:`monitor_3d`; each says what is healthy.
+    """
+    seen = look(networks, dataset)
+    return (
+        monitor_2d(networks, dataset, seen=seen)
+        | alignment(networks, dataset, gamma=gamma, seen=seen)
+        | monitor_3d(pipeline, networks, dataset, fixed_elevation=fixed_elevation, seen=seen)
+    )
+
+
+@torch.no_grad()
+def monitor_3d(
+    pipeline: PosePipeline,
+    networks: nn.ModuleDict,
+    dataset: PoseDataset,
+    *,
+    fixed_elevation: FixedElevation | None = None,
+    seen: Seen | None = None,
+) -> dict[str, float]:
+    """What to watch of whole pictures: :func:`depth_errors` and :func:`monitor_turn` of Ω(Φ(x)).
+
+    ``log_p_predicted`` is the median score of the predicted 2D poses. Healthy: it jumps above
+    ``log_p_unpaired``, since the first poses are bland, and comes down to it as their spread grows.
+    One that stays above while the spread stays small has collapsed to the mode of the prior.
+    Uses test labels, for the log alone. ``networks`` holds Φ and Ω; flow and Λ are the pipeline's.
+    """
+    _, unit = seen or look(networks, dataset)
+    plane = pipeline.unit_to_plane(unit)
+    lifted = lift(plane, pipeline.lifter(plane)[0], delta=pipeline.architecture.delta).cpu()
+    return (
+        depth_errors(lifted, dataset.test.poses_3d[:MONITORED], dataset.skeleton)
+        | {"log_p_predicted": typical_log_prob(pipeline, plane)}
+        | monitor_turn(pipeline, plane, dataset, fixed_elevation=fixed_elevation)
+    )
+
+
+@torch.no_grad()
+def monitor_2d(
+    networks: nn.ModuleDict, dataset: PoseDataset, *, seen: Seen | None = None
+) -> dict[str, float]:
+    """2D errors of Ω(Φ(x)) on some test pictures. Uses test labels, for the log alone.
+
+    Healthy: ``error_2d_percent_side_tolerant`` falls from the first hundred steps on.
+    ``facing_right_percent`` starts at a half; what it lacks to 100 are poses that fit better with
+    all sides exchanged. ``swapped_limbs_percent`` is the share of limbs (pairs of legs, pairs of
+    arms) that fit better exchanged: healthy near 0, a half by chance. ``mixed_sides_percent`` is
+    the share of poses in which some limbs do and some do not: healthy near 0 even while facing is
+    undecided, since a body whose limbs disagree is no person's.
+    """
+    _, unit = seen or look(networks, dataset)
+    unit = unit.cpu()
+    size = dataset.image_size
+    target = dataset.test.poses_2d[:MONITORED]
+    values = mean_errors(errors_2d(unit * size, target, dataset.skeleton, image_size=size))
+    if dataset.skeleton.limbs:
+        swapped = metrics.swapped_limbs(unit * size, target, dataset.skeleton)
+        mixed = swapped.any(dim=-1) & ~swapped.all(dim=-1)
+        values["swapped_limbs_percent"] = float(100 * swapped.float().mean())
+        values["mixed_sides_percent"] = float(100 * mixed.float().mean())
+    return values
+
+
+@torch.no_grad()
+def alignment(
+    networks: nn.ModuleDict, dataset: PoseDataset, *, gamma: float, seen: Seen | None = None
+) -> dict[str, float]:
     """Does Φ draw the person in its picture, or just a person?
 
-    Mean squared difference between the skeleton image of a test picture and the drawing of the
-    true pose of that picture (``own``) and of another one (``shuffled``), sides merged. Equal
-    numbers mean that Φ ignores its picture. ``spread`` is the standard deviation of the drawn
-    joints over pictures as a share of the truth's: near zero means one skeleton for all.
+    ``alignment_own``, ``alignment_shuffled``
+        Mean squared difference between the skeleton image of a test picture and the drawing of the
+        true pose of that picture, and of another one, sides merged. Healthy: the first falls well
+        below the second. Equal numbers mean that Φ ignores its picture.
+    ``spread``, ``spread_to_unpaired``
+        Variety of the predicted 2D poses as a share of the truth's, and of the unpaired poses'
+        (which needs no label). Healthy: both near 1. Near 0 means one skeleton for all pictures.
     """
-    images = dataset.test.images[:MONITORED]
-    device = next(networks.parameters()).device
-    s = networks["phi"](images_to_input(images.to(device)))
+    s, unit = seen or look(networks, dataset)
     pose = dataset.test.poses_2d[:MONITORED] / dataset.image_size
     size = s.shape[-1]
-    truth = draw_skeleton(pose, dataset.skeleton, size=size, gamma=gamma).to(device)[:, 0]
+    truth = draw_skeleton(pose, dataset.skeleton, size=size, gamma=gamma).to(s)[:, 0]
     merged = s.amax(dim=1)
     root = dataset.skeleton.root
-    drawn = metrics.root_centred(networks["omega"](s).cpu(), root)
-    true_spread = metrics.root_centred(pose, root).std(dim=0, correction=0).mean()
-    spread = drawn.std(dim=0, correction=0).mean() / true_spread.clamp(min=1e-6)
+    spread = pose_spread(unit.cpu(), root)
+    unpaired = some_unpaired(dataset) / dataset.image_size
     return {
         "alignment_own": float((merged - truth).square().mean()),
         "alignment_shuffled": float((merged - truth.roll(len(truth) // 2, 0)).square().mean()),
-        "spread": float(spread),
+        "spread": float(spread / pose_spread(pose, root).clamp(min=1e-6)),
+        "spread_to_unpaired": float(spread / pose_spread(unpaired, root).clamp(min=1e-6)),
     }
 
 
 __all__ = [
     "alignment",
+    "depth_errors",
     "errors",
     "errors_2d",
     "errors_3d",
     "errors_by_activity",
     "errors_by_joint",
     "evaluate",
+    "look",
     "mean_errors",
     "monitor_2d",
+    "monitor_3d",
+    "monitor_images",
     "monitor_lifting",
+    "monitor_turn",
+    "pose_spread",
     "predict_test",
+    "typical_log_prob",
 ]

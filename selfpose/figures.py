@@ -7,10 +7,59 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from selfpose.data.protocol import LabelledSet
 from selfpose.metrics import procrustes, root_centred
 from selfpose.pipeline import Prediction
 from selfpose.plots import draw_pose_2d, draw_pose_3d, new_figure, picture_to_rgb
 from selfpose.skeleton import Skeleton
+
+
+def _draw_prediction(
+    figure: Figure,
+    image: Any,
+    prediction: Prediction,
+    index: int,
+    skeleton: Skeleton,
+    *,
+    truth_2d: Any,
+    truth_3d: Any,
+    row: int = 0,
+    rows: int = 1,
+) -> None:
+    """One person in a row of a figure: picture, skeleton image, 2D pose, 3D pose, and the truth."""
+    sketch = prediction.skeleton_image
+    names = _columns(prediction, truth_3d)
+    pose_3d = root_centred(prediction.pose_3d[index].cpu(), skeleton.root)
+    radius = None
+    if truth_3d is not None:
+        pose_3d = root_centred(procrustes(pose_3d, truth_3d), skeleton.root)
+        truth_3d = root_centred(truth_3d, skeleton.root)
+        radius = float(truth_3d.abs().max())
+    centre = None if radius is None else (0.0, 0.0, 0.0)
+    for column, name in enumerate(names):
+        place = (rows, len(names), row * len(names) + column + 1)
+        if name.endswith("3D pose"):
+            ax = figure.add_subplot(*place, projection="3d")
+            shown = truth_3d if name.startswith("true") else pose_3d
+            draw_pose_3d(ax, shown, skeleton, radius=radius, centre=centre)
+        else:
+            ax = figure.add_subplot(*place)
+            shown = sketch[index].cpu() if name == "skeleton image" else image  # type: ignore[index]
+            ax.imshow(picture_to_rgb(shown), extent=(0, image.shape[-1], image.shape[-2], 0))
+            ax.set_axis_off()
+            if name == "2D pose":
+                if truth_2d is not None:
+                    draw_pose_2d(ax, truth_2d, skeleton, colour="white", linewidth=1.0)
+                draw_pose_2d(ax, prediction.pose_2d[index].cpu(), skeleton, linewidth=1.6)
+                ax.set_xlim(0, image.shape[-1])
+                ax.set_ylim(image.shape[-2], 0)
+        if row == 0:
+            ax.set_title(name, fontsize=8)
+
+
+def _columns(prediction: Prediction, truth_3d: Any) -> list[str]:
+    sketch = ["skeleton image"] if prediction.skeleton_image is not None else []
+    return ["picture", *sketch, "2D pose", "3D pose", *(["true 3D pose"] * (truth_3d is not None))]
 
 
 def prediction_figure(
@@ -35,38 +84,58 @@ def prediction_figure(
         True poses (pixels; mm), where known. The 3D prediction is then shown after Procrustes
         alignment with the truth, both at the same scale.
     """
-    sketch = prediction.skeleton_image
-    names = ["picture", *(["skeleton image"] if sketch is not None else []), "2D pose", "3D pose"]
-    if truth_3d is not None:
-        names.append("true 3D pose")
-    figure = new_figure(7.0, 7.0 / len(names) + (0.55 if title else 0.3))
-    pose_3d = root_centred(prediction.pose_3d[index].cpu(), skeleton.root)
-    radius = None
-    if truth_3d is not None:
-        pose_3d = root_centred(procrustes(pose_3d, truth_3d), skeleton.root)
-        truth_3d = root_centred(truth_3d, skeleton.root)
-        radius = float(truth_3d.abs().max())
-    centre = None if radius is None else (0.0, 0.0, 0.0)
-    for column, name in enumerate(names):
-        place = (1, len(names), column + 1)
-        if name.endswith("3D pose"):
-            ax = figure.add_subplot(*place, projection="3d")
-            shown = truth_3d if name.startswith("true") else pose_3d
-            draw_pose_3d(ax, shown, skeleton, radius=radius, centre=centre)
-        else:
-            ax = figure.add_subplot(*place)
-            shown = sketch[index].cpu() if name == "skeleton image" else image  # type: ignore[index]
-            ax.imshow(picture_to_rgb(shown), extent=(0, image.shape[-1], image.shape[-2], 0))
-            ax.set_axis_off()
-            if name == "2D pose":
-                if truth_2d is not None:
-                    draw_pose_2d(ax, truth_2d, skeleton, colour="white", linewidth=1.0)
-                draw_pose_2d(ax, prediction.pose_2d[index].cpu(), skeleton, linewidth=1.6)
-                ax.set_xlim(0, image.shape[-1])
-                ax.set_ylim(image.shape[-2], 0)
-        ax.set_title(name, fontsize=8)
+    n = len(_columns(prediction, truth_3d))
+    figure = new_figure(7.0, 7.0 / n + (0.55 if title else 0.3))
+    _draw_prediction(
+        figure, image, prediction, index, skeleton, truth_2d=truth_2d, truth_3d=truth_3d
+    )
     if title:
         figure.suptitle(title, fontsize=9)
+    return figure
+
+
+def prediction_rows(
+    prediction: Prediction, chosen: Mapping[str, int], test: LabelledSet, skeleton: Skeleton
+) -> Figure:
+    """Several test pictures below each other, as :func:`prediction_figure` shows one.
+
+    Parameters
+    ----------
+    prediction
+        Of the whole test set.
+    chosen
+        Name of each row, written on its left → which of the test pictures it shows.
+
+    Raises
+    ------
+    ValueError
+        If no picture is chosen.
+    """
+    if not chosen:
+        raise ValueError("no picture is chosen: name at least one row")
+    n = len(_columns(prediction, test.poses_3d))
+    figure = new_figure(7.0, 7.0 / n * len(chosen) + 0.2)
+    for row, (name, index) in enumerate(chosen.items()):
+        _draw_prediction(
+            figure,
+            test.images[index],
+            prediction,
+            index,
+            skeleton,
+            truth_2d=test.poses_2d[index],
+            truth_3d=test.poses_3d[index],
+            row=row,
+            rows=len(chosen),
+        )
+        first = figure.axes[-n]
+        first.text(
+            *(-0.05, 0.5, name),
+            transform=first.transAxes,
+            rotation=90,
+            ha="right",
+            va="center",
+            fontsize=8,
+        )
     return figure
 
 
@@ -119,4 +188,78 @@ def joint_bars(by_joint: Mapping[str, Mapping[str, float]], *, metric: str, ylab
     return figure
 
 
-__all__ = ["error_bars", "joint_bars", "prediction_figure"]
+RUN_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#444444")
+"""Colours of runs in :func:`monitor_figure`, told apart by colour-blind readers."""
+RUN_LINES = ("-", "--", "-.", ":")
+
+
+def monitor_figure(
+    histories: Mapping[str, pd.DataFrame],
+    columns: Mapping[str, str],
+    *,
+    levels: Mapping[str, str | float] | None = None,
+    across: int = 3,
+) -> Figure:
+    """A panel for each monitor, a line for each run: a failing run beside a healthy one.
+
+    Parameters
+    ----------
+    histories
+        Name → history of one stage as :func:`selfpose.records.read_history` gives it, indexed by
+        step. With none, the panels say that runs are missing.
+    columns
+        Column of the histories → title of its panel. A panel of a column that no run has logged
+        says so: records of an older version lack the newer monitors.
+    levels
+        Column → a level to hold its lines against: a number, or the name of another column, of
+        which the first run's last value is taken.
+    across
+        Panels in a row.
+    """
+    rows = -(-len(columns) // across)
+    figure = new_figure(7.0, 2.1 * rows + 0.3)
+    axes = figure.subplots(rows, min(across, len(columns)), squeeze=False).ravel()
+    for ax, (column, title) in zip(axes, columns.items(), strict=False):
+        drawn = False
+        for number, (name, history) in enumerate(histories.items()):
+            known = history[column].dropna() if column in history else pd.Series(dtype=float)
+            if known.empty:
+                continue
+            colour = RUN_COLOURS[number % len(RUN_COLOURS)]
+            line = RUN_LINES[number % len(RUN_LINES)]
+            ax.plot(known.index, known, color=colour, linestyle=line, label=name)
+            drawn = True
+        if not drawn:
+            why = "not logged" if histories else "missing"
+            ax.text(0.5, 0.5, why, transform=ax.transAxes, ha="center", fontsize=8)
+            ax.set(xticks=[], yticks=[])
+        elif (level := (levels or {}).get(column)) is not None:
+            if isinstance(level, str):
+                found = [h[level].dropna() for h in histories.values() if level in h]
+                level = float(found[0].iloc[-1]) if found and len(found[0]) else None
+            if level is not None:
+                ax.axhline(level, color="#888888", linestyle=":", linewidth=1.0, zorder=0)
+        ax.set_title(title, fontsize=8)
+        ax.tick_params(labelsize=7)
+        if drawn:
+            ax.set_xlabel("step", fontsize=7)
+    for ax in axes[len(columns) :]:
+        ax.set_axis_off()
+    entries = {
+        label: line
+        for ax in axes
+        for line, label in zip(*ax.get_legend_handles_labels(), strict=True)
+    }
+    if entries:
+        figure.legend(
+            [entries[name] for name in histories if name in entries],
+            [name for name in histories if name in entries],
+            loc="lower center",
+            bbox_to_anchor=(0.5, 1.0),
+            ncols=min(4, len(entries)),
+            fontsize=8,
+        )
+    return figure
+
+
+__all__ = ["error_bars", "joint_bars", "monitor_figure", "prediction_figure", "prediction_rows"]

@@ -23,8 +23,8 @@ def static_foreground(
     *,
     threshold: float = 0.06,
     softness: float = 0.02,
-) -> Float[Tensor, "N H W"]:
-    """How surely each pixel differs from its camera's median picture, in [0, 1].
+) -> tuple[Float[Tensor, "N H W"], UInt8[Tensor, "S 3 H W"]]:
+    """How surely each pixel differs from its camera's median picture, in [0, 1]; and the medians.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def static_foreground(
     for chunk, rows in zip(images.split(512), row.split(512), strict=True):
         difference = (chunk.float() - medians[rows].float()).abs().amax(dim=1) / 255
         parts.append(torch.sigmoid((difference - threshold) / softness))
-    return torch.cat(parts)
+    return torch.cat(parts), medians
 
 
 __all__ = ["MIN_FRAMES", "static_background", "static_foreground"]

@@ -1,10 +1,13 @@
 """The seven losses of the paper, and the terms that we add: pure functions, one value a batch."""
 
+import math
+
 import torch
 from torch.nn import functional
 
 from selfpose._typing import Float, Tensor
 from selfpose.metrics import bone_lengths
+from selfpose.render import exchange_sides
 from selfpose.skeleton import Skeleton
 
 
@@ -114,14 +117,67 @@ def silhouette_loss(
     return (drawn - foreground).square().mean()
 
 
+def puppet_loss(
+    image: Float[Tensor, "b K H W"],
+    pose: Float[Tensor, "b J 2"],
+    true_image: Float[Tensor, "b K H W"],
+    true_pose: Float[Tensor, "b J 2"],
+    skeleton: Skeleton,
+    *,
+    sigma: float = 0.03,
+    share: float = 0.7,
+) -> Float[Tensor, ""]:
+    """Ours: s and Ω(s) of a puppet against the skeleton image and the pose that it was given.
+
+    A stick figure seen from the front is its own twin seen from behind, so a plain squared error
+    teaches the mean of the two: a body without sides. This one is that of a mixture: the pose is
+    named as given with probability ``share`` and exchanged otherwise, joints have a standard
+    deviation of ``sigma``, and each naming counts by its posterior, as in EM. The prior ``share``
+    above a half favours the right naming where the network has not chosen yet.
+
+    Parameters
+    ----------
+    image, pose
+        s = Φ(puppet) and Ω(s), [0, 1] image coordinates.
+    true_image, true_pose
+        κ(u) and u, the unpaired pose that the puppet was drawn with.
+    """
+    twin = true_pose[:, list(skeleton.flip)]
+    as_named = (pose - true_pose).square().sum(dim=(-2, -1))
+    exchanged = (pose - twin).square().sum(dim=(-2, -1))
+    prior = math.log(share / (1 - share))
+    weight = torch.sigmoid(prior + (exchanged - as_named) / (2 * sigma**2)).detach()
+    twin_image = exchange_sides(true_image)
+    seen = (image - true_image).square().mean(dim=(-3, -2, -1))
+    seen_exchanged = (image - twin_image).square().mean(dim=(-3, -2, -1))
+    own, other = as_named + seen, exchanged + seen_exchanged
+    return (weight * own + (1 - weight) * other).mean()
+
+
+def distillation_loss(
+    depth: Float[Tensor, "b J"],
+    elevation: Float[Tensor, " b"],
+    true_depth: Float[Tensor, "b J"],
+    true_elevation: Float[Tensor, " b"],
+) -> Float[Tensor, ""]:
+    """Ours: what Λ says of a pose seen by Ω against what it says of the true one, squared.
+
+    Depths in method units, elevations in radians; the root's depth is zero on both sides.
+    """
+    depths = (depth - true_depth).square().sum(dim=-1)
+    return (depths + (elevation - true_elevation).square()).mean()
+
+
 __all__ = [
     "adversarial_loss",
     "bone_length_loss",
     "consistency_loss",
     "deformation_loss",
     "discriminator_loss",
+    "distillation_loss",
     "flow_loss",
     "pose_norm",
+    "puppet_loss",
     "r1_penalty",
     "redrawing_loss",
     "regressor_loss",

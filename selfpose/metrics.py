@@ -163,6 +163,38 @@ def facing_is_right(
     return own <= twin
 
 
+def swapped_limbs(
+    predicted: Float[Tensor, "*b J 2"], target: Float[Tensor, "*b J 2"], skeleton: Skeleton
+) -> Bool[Tensor, "*b L"]:
+    """Which of the L limbs (legs, arms) fit the truth better with left and right exchanged."""
+    swapped = predicted[..., list(skeleton.flip), :]
+    gain = (predicted - target).norm(dim=-1) - (swapped - target).norm(dim=-1)
+    limbs = [gain[..., [i for pair in limb for i in pair]].sum(dim=-1) for limb in skeleton.limbs]
+    if not limbs:
+        return torch.zeros(*gain.shape[:-1], 0, dtype=torch.bool, device=gain.device)
+    return torch.stack(limbs, dim=-1) > 0
+
+
+def wrong_depth_signs_percent(
+    predicted: Float[Tensor, "*b J 3"],
+    target: Float[Tensor, "*b J 3"],
+    skeleton: Skeleton,
+    *,
+    steep: float = 0.25,
+) -> Float[Tensor, "*b"]:
+    """Share of bones that point away from the camera where they should point to it, or reversed.
+
+    Only bones count whose true depth difference is at least ``steep`` of their length: the sign of
+    one that lies across the view means nothing. 0 for a pose without such bones.
+    """
+    parents = [p for p, _ in skeleton.bones]
+    children = [c for _, c in skeleton.bones]
+    seen, true = (pose[..., children, 2] - pose[..., parents, 2] for pose in (predicted, target))
+    counted = true.abs() >= steep * bone_lengths(target, skeleton)
+    wrong = counted & (seen.sign() != true.sign())
+    return 100 * wrong.sum(dim=-1) / counted.sum(dim=-1).clamp(min=1).to(predicted.dtype)
+
+
 def bone_lengths(pose: Float[Tensor, "*b J C"], skeleton: Skeleton) -> Float[Tensor, "*b B"]:
     """Length of each bone, in the pose's own unit."""
     parents = [p for p, _ in skeleton.bones]
@@ -200,5 +232,7 @@ __all__ = [
     "scale_to_target",
     "side_labellings",
     "side_tolerant_error_2d_percent",
+    "swapped_limbs",
     "with_measured_bones",
+    "wrong_depth_signs_percent",
 ]

@@ -222,7 +222,7 @@ def run_notebook(
     path, out = Path(path), Path(out)
     parameters = dict(parameters or {})
     refuse_unknown(parameters, notebook_parameters(path), f"parameter of {path.name}")
-    stop_watching = _watch_orderer()
+    stop_watching = watch_orderer()
 
     import papermill
 
@@ -276,7 +276,7 @@ def run_notebook(
     return out
 
 
-def _watch_orderer() -> Callable[[], None]:
+def watch_orderer() -> Callable[[], None]:
     """End this process when the one named in ``SELFPOSE_WATCH`` is gone; returns the off switch.
 
     A killed Snakemake cannot take its notebooks with it. Without this they would go on, and write

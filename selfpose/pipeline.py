@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from selfpose._typing import Float, Tensor, UInt8
-from selfpose.camera import DEPTH_OFFSET, PixelScale, lift
+from selfpose.camera import DEPTH_OFFSET, REFERENCE_LENGTH_2D, PixelScale, lift
 from selfpose.files import write_whole
 from selfpose.flow import FlowPrior
 from selfpose.networks import Lifter, PoseRegressor, SkeletonEncoder
@@ -114,6 +114,11 @@ class PosePipeline(nn.Module):
         """Ω's [0, 1] image coordinates → root-centred joints on the normalised plane."""
         pixels = pose * self.architecture.image_size
         return self.scale.pixels_to_plane(pixels, self.skeleton.root)
+
+    def plane_to_unit(self, length: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
+        """Lengths on the normalised plane → in shares of the picture's side."""
+        pixels = length * (self.scale.length_px / REFERENCE_LENGTH_2D)
+        return pixels / self.architecture.image_size
 
     @torch.no_grad()
     def predict_from_poses(

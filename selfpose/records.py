@@ -7,7 +7,7 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,18 @@ import pandas as pd
 import torch
 
 from selfpose.files import write_whole
+from selfpose.names import refuse_unknown
 
 SCHEMA = 1
 RECORD = "record.json"
 HISTORY = "history.json"
 WEIGHTS = "weights.safetensors"
+SOURCE_SUFFIXES = (".py", ".json")
+"""Of the files that make the library what it is."""
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+"""Where records, and a few weights, are committed."""
+MAX_PUBLISHED_BYTES = 8_000_000
+"""Of one file of weights: a repository keeps every version for ever."""
 REQUIRED: dict[str, type | tuple[type, ...]] = {
     "schema": int,
     "experiment": str,
@@ -51,8 +58,41 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip()
 
 
+@cache
+def source_digest() -> str:
+    """A digest of the library's own files, as they were when it was first asked for.
+
+    It is made of the hashes that git gives to files, so that the commit of a library that ran
+    where there was no git can be found later.
+    """
+    package = Path(__file__).resolve().parent
+    lines = []
+    for path in package.rglob("*"):
+        if path.suffix in SOURCE_SUFFIXES and "__pycache__" not in path.parts:
+            content = path.read_bytes()
+            blob = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False)
+            lines.append(f"{path.relative_to(package.parent).as_posix()} {blob.hexdigest()}")
+    return _digest_of(lines)
+
+
+def _digest_of(lines: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+
+
+def commit_of_source(digest: str) -> str | None:
+    """The newest commit whose library has that :func:`source_digest`; ``None`` if there is none."""
+    package = Path(__file__).resolve().parent.name
+    for commit in (_git("rev-list", "--max-count=500", "HEAD") or "").split():
+        tree = _git("ls-tree", "-r", "--full-tree", commit, "--", package) or ""
+        entries = [line.split(maxsplit=3) for line in tree.splitlines()]
+        lines = [f"{e[3]} {e[2]}" for e in entries if e[3].endswith(SOURCE_SUFFIXES)]
+        if _digest_of(lines) == digest:
+            return commit
+    return None
+
+
 def environment(device: str | torch.device) -> dict[str, Any]:
-    """Commit (and whether the tree was changed), versions of what matters, device."""
+    """Commit (and whether the tree was changed), digest of the library, versions, device."""
     commit = _git("rev-parse", "HEAD")
     changed = _git("status", "--porcelain", "--untracked-files=no")
     packages: dict[str, str] = {"python": platform.python_version()}
@@ -70,6 +110,7 @@ def environment(device: str | torch.device) -> dict[str, Any]:
     return {
         "commit": commit,
         "commit_dirty": None if changed is None else bool(changed),
+        "source": source_digest(),
         "versions": packages,
         "device": described,
     }
@@ -166,38 +207,130 @@ def read_records(root: str | Path) -> list[Record]:
 
 def published_records(folder: str | Path | None = None) -> list[Record]:
     """The records committed with the source under ``results/``; empty where there are none."""
-    root = Path(folder) if folder else Path(__file__).resolve().parents[1] / "results"
+    root = Path(folder) if folder else RESULTS
     return read_records(root) if root.is_dir() else []
 
 
-def publish(runs: str | Path, results: str | Path) -> list[Path]:
-    """Copy the record and the history of every finished run to a folder that is committed.
-
-    Weights stay behind; their digest is in the record. Returns the folders written.
+def check_weights(folder: Path, record: Record) -> Path:
+    """The weights beside a record, if they are the ones that it was made with.
 
     Raises
     ------
     FileNotFoundError
-        If there is no finished run.
+        If they are not there.
     ValueError
-        If a record was made with uncommitted changes, so that its commit does not say what ran.
+        If their digest is not the record's.
+    """
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no weights beside the record")
+    if file_digest(path) != record.get("files", {}).get(WEIGHTS):
+        raise ValueError(
+            f"{path}: not the weights that the record was made with (its digest differs); run the "
+            "cell again, or fetch the file again"
+        )
+    return path
+
+
+def published_weights(
+    experiment: str,
+    variant: str,
+    dataset: str,
+    *,
+    presets: Sequence[str] = ("standard", "quick"),
+    folder: str | Path | None = None,
+) -> tuple[Path, Record] | None:
+    """Committed weights and their record: of the first preset that has any, the lowest seed.
+
+    ``None`` where none are published. ``folder`` is ``results/`` by default.
+
+    Raises
+    ------
+    ValueError
+        If the weights found are not those of their record.
+    """
+    root = Path(folder) if folder else RESULTS
+    wanted = {"experiment": experiment, "variant": variant, "dataset": dataset}
+    found = [
+        record
+        for record in published_records(root)
+        if all(record[name] == value for name, value in wanted.items())
+        and record.get("preset") in presets
+        and (root / record["path"] / WEIGHTS).is_file()
+    ]
+    if not found:
+        return None
+    best = min(found, key=lambda r: (list(presets).index(r["preset"]), r["seed"]))
+    return check_weights(root / best["path"], best), best
+
+
+def publish(runs: str | Path, results: str | Path, *, weights: Sequence[str] = ()) -> list[Path]:
+    """Copy the record and the history of every finished run to a folder that is committed.
+
+    A run that was made outside a checkout, or before its changes were committed, gets the commit
+    whose library is, file by file, the one that ran.
+
+    Parameters
+    ----------
+    runs, results
+        The runs' folder, and where copies go.
+    weights
+        Runs whose weights go with them, as paths below ``runs``
+        (``end_to_end/selfpose/seed0``). All other weights stay behind; their digest is in the
+        record.
+
+    Returns
+    -------
+    The folders written.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no finished run, or no weights where they are wanted.
+    ValueError
+        If a record was made with changes that were never committed, so that no commit says what
+        ran; if weights are wanted of a run that is not there, do not belong to their record, or are
+        larger than :data:`MAX_PUBLISHED_BYTES`. Nothing has been written, then.
     """
     runs, results = Path(runs), Path(results)
     records = read_records(runs)
     if not records:
         raise FileNotFoundError(f"{runs}: holds no finished run")
+    commits: dict[str, str | None] = {}
     for record in records:
         if record.get("commit_dirty") or record["commit"] is None:
-            raise ValueError(
-                f"{runs / record['path']}: was made with uncommitted changes, so its commit "
-                "does not say what ran; commit, and run it again"
-            )
+            source = record.get("source", "")
+            commits.setdefault(source, commit_of_source(source))
+            if commits[source] is None:
+                raise ValueError(
+                    f"{runs / record['path']}: was made with uncommitted changes, and no commit "
+                    "has the library that ran; commit, and run it again"
+                )
+    chosen = {Path(path).as_posix() for path in weights}
+    refuse_unknown(sorted(chosen), [record["path"] for record in records], "run to take weights of")
+    for record in records:
+        if record["path"] in chosen:
+            size = check_weights(runs / record["path"], record).stat().st_size
+            if size > MAX_PUBLISHED_BYTES:
+                raise ValueError(
+                    f"{runs / record['path'] / WEIGHTS}: {size / 1e6:.1f} MB is too much to commit "
+                    f"(at most {MAX_PUBLISHED_BYTES / 1e6:.0f} MB); publish a run with narrower "
+                    "networks, or hand these weights out another way"
+                )
     written = []
     for record in records:
         source, target = runs / record["path"], results / record["path"]
         target.mkdir(parents=True, exist_ok=True)
-        for name in (HISTORY, RECORD):
+        with_weights = record["path"] in chosen
+        kept = target / WEIGHTS
+        if kept.is_file() and file_digest(kept) != record["files"][WEIGHTS]:
+            kept.unlink()  # of an older run: they would not belong to this record
+        for name in (HISTORY, *([WEIGHTS] if with_weights else [])):
             write_whole(target / name, partial(shutil.copyfile, source / name))
+        whole = {name: value for name, value in record.items() if name != "path"}
+        if record.get("commit_dirty") or record["commit"] is None:
+            whole |= {"commit": commits[record["source"]], "commit_dirty": False}
+        write_json(target / RECORD, whole)
         written.append(target)
     return written
 
@@ -263,20 +396,26 @@ def summary_table(
 
 __all__ = [
     "HISTORY",
+    "MAX_PUBLISHED_BYTES",
     "RECORD",
+    "RESULTS",
     "SCHEMA",
     "WEIGHTS",
     "Record",
     "check_record",
+    "check_weights",
+    "commit_of_source",
     "environment",
     "file_digest",
     "mean_and_spread",
     "publish",
     "published_records",
+    "published_weights",
     "read_history",
     "read_record",
     "read_records",
     "records_to_frame",
+    "source_digest",
     "summary_table",
     "write_json",
     "write_run",

@@ -132,9 +132,15 @@ def draw_skeleton(
     return torch.stack(layers, dim=-3)
 
 
+def exchange_sides(image: Float[Tensor, "*b K H W"]) -> Float[Tensor, "*b K H W"]:
+    """A skeleton image of three channels with left and right exchanged; of one, as it is."""
+    return image if image.shape[-3] == 1 else image[..., [1, 0, 2], :, :]
+
+
 __all__ = [
     "draw_bones",
     "draw_skeleton",
+    "exchange_sides",
     "nearest_bone",
     "pixel_centres",
     "segment_distance_sq",

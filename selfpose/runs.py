@@ -4,7 +4,7 @@ import datetime
 import hashlib
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,9 @@ from selfpose.evaluation import evaluate
 from selfpose.pipeline import save
 from selfpose.records import RECORD, Record, environment, read_record, write_run
 from selfpose.training import train
+
+FOLDERLESS: tuple[str, ...] = ("embedded",)
+"""Data sets that are generated: their poses can stand in for another's unpaired ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,21 +41,54 @@ class DataChoice:
     def load(self, config: Config, *, progress: bool = True) -> PoseDataset:
         """The data set at the sizes that the config says.
 
-        The data's seed is 0 whatever the run's: runs with several seeds share the data.
+        The data's seed is 0 whatever the run's: runs with several seeds share the data. Where the
+        config says ``unpaired_from``, the unpaired poses are that data set's, of other people and
+        motions; pictures, test part and the skeleton's bone lengths stay.
+
+        Raises
+        ------
+        ValueError
+            If names, folders or ``unpaired_from`` do not fit.
+        FileNotFoundError
+            If a folder does not exist.
         """
-        return load_dataset(
+        if config.unpaired_from not in ("", self.name, *FOLDERLESS):
+            raise ValueError(
+                f"unpaired_from={config.unpaired_from!r}: unpaired poses can be taken from "
+                f"{' or '.join(FOLDERLESS)}, which need no folder; empty means the data's own"
+            )
+        sizes: dict[str, Any] = {
+            "image_size": config.image_size,
+            "n_unlabelled": config.n_unlabelled,
+            "n_unpaired": config.n_unpaired,
+            "n_test": config.n_test,
+            "difficulty": config.difficulty,
+            "seed": 0,
+        }
+        dataset = load_dataset(
             self.name,
             data_root=self.data_root,
             data_train=self.data_train,
             data_test=self.data_test,
             cache=self.cache,
             progress=progress,
-            image_size=config.image_size,
-            n_unlabelled=config.n_unlabelled,
-            n_unpaired=config.n_unpaired,
-            n_test=config.n_test,
-            difficulty=config.difficulty,
-            seed=0,
+            **sizes,
+        )
+        if config.unpaired_from in ("", self.name):
+            return dataset
+        # The poses do not depend on the other parts: of those as little as possible is painted.
+        few = {**sizes, "n_unlabelled": 1, "n_test": 1}
+        other = load_dataset(config.unpaired_from, cache=self.cache, progress=progress, **few)
+        if other.skeleton.joints != dataset.skeleton.joints:
+            raise ValueError(
+                f"unpaired_from={config.unpaired_from!r}: its poses have the joints of "
+                f"{other.skeleton.name!r}, the data those of {dataset.skeleton.name!r}"
+            )
+        source = {"data": other.name, **other.provenance}
+        return replace(
+            dataset,
+            unpaired=other.unpaired,
+            provenance={**dataset.provenance, "unpaired_from": source},
         )
 
     def fingerprint(self) -> str | None:
@@ -174,6 +210,8 @@ def run_experiment(
         return done
     out.mkdir(parents=True, exist_ok=True)
     device = check_device(device or default_device())
+    # as it is now: who commits while this trains must not change what the record says
+    facts = environment(device)
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     begun = time.monotonic()
     if dataset is None:
@@ -197,7 +235,7 @@ def run_experiment(
         "parameters": config.to_dict(),
         "data": dataset.provenance,
         "data_files": files,
-        **environment(device),
+        **facts,
         "started": started,
         **evaluate(pipeline, dataset.test),
         "n_test": len(dataset.test),

@@ -1,9 +1,11 @@
 """What every training shares: steps with their own seed, progress, checkpoints, NaN caught."""
 
 import json
+import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,49 @@ from selfpose.files import write_whole
 
 class TrainingDiverged(RuntimeError):
     """A loss term became NaN or infinite; says which, and at which step."""
+
+
+class TrainingStopped(BaseException):
+    """The run was asked to stop; its checkpoint is written, and the same command continues it.
+
+    Like ``KeyboardInterrupt`` it is no ``Exception``: nothing that mends errors may swallow it.
+    """
+
+
+class StopRequest:
+    """Remembers that the process was asked to stop, until a training reaches a whole step."""
+
+    def __init__(self) -> None:
+        self.pending = False
+        self.training = False
+
+    def handle(self, *_: Any) -> None:
+        """Signal handler: within a training wait for the step under way, elsewhere stop at once."""
+        self.pending = True
+        if not self.training:
+            raise TrainingStopped("stopped")
+
+
+_stop = StopRequest()
+
+
+@contextmanager
+def stopping_on(number: int = signal.SIGTERM) -> Iterator[None]:
+    """Within it that signal ends a training after the step under way, its checkpoint written.
+
+    Only the main thread may use it: Python hands signals to no other.
+
+    Raises
+    ------
+    TrainingStopped
+        From within, once the signal has come.
+    """
+    before = signal.signal(number, _stop.handle)
+    try:
+        yield
+    finally:
+        _stop.pending = False
+        signal.signal(number, before)
 
 
 def check_finite(terms: Mapping[str, Tensor], *, stage: str, step: int) -> None:
@@ -146,6 +191,8 @@ class Runner:
         ------
         TrainingDiverged
             If a term becomes NaN; the last checkpoint stays.
+        TrainingStopped
+            If the process was asked to stop within :func:`stopping_on`.
         ValueError
             If the checkpoint found is unreadable or of another run.
         """
@@ -163,7 +210,11 @@ class Runner:
             self.seconds = json.loads(state["seconds"])
         for number, stage in enumerate(stages):
             if number >= start:
-                self._run_stage(stage, done if number == start else 0)
+                _stop.training = True
+                try:
+                    self._run_stage(stage, done if number == start else 0)
+                finally:
+                    _stop.training = False
 
     def _run_stage(self, stage: Stage, done: int) -> None:
         rows = self.history.setdefault(stage.name, [])
@@ -192,16 +243,20 @@ class Runner:
                 bar.update()
                 now = time.monotonic()
                 self.seconds[stage.name] = spent + now - begun
-                if last or now - saved > self.checkpoint_every_s:
+                if last or _stop.pending or now - saved > self.checkpoint_every_s:
                     self._write(stage, step + 1)
                     saved = now
+                if _stop.pending:
+                    raise TrainingStopped(f"stopped in stage {stage.name!r}, step {step + 1}")
 
 
 __all__ = [
     "Runner",
     "Stage",
     "TrainingDiverged",
+    "TrainingStopped",
     "check_finite",
     "flatten",
     "step_generator",
+    "stopping_on",
 ]

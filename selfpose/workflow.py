@@ -11,9 +11,9 @@ import os
 import socket
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import yaml
@@ -21,10 +21,16 @@ import yaml
 from selfpose.names import refuse_unknown
 from selfpose.notebooks import WATCH_VARIABLE, repository_root
 
+if TYPE_CHECKING:
+    from selfpose.config import Config
+
 DATASETS = ("embedded", "cmu")
 
 PRESENTATION = frozenset(
-    {"cli", "figures", "notebooks", "pages", "pictures", "plots", "site", "widgets", "workflow"}
+    {
+        *("answers", "campaign", "cli", "figures", "notebooks", "pages", "pictures", "plots"),
+        *("site", "widgets", "workflow"),
+    }
 )
 """Modules that show results and cannot change them: editing one must not train anything again."""
 
@@ -56,14 +62,32 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """A question, and the runs that answer it."""
+    """A question, and the runs that answer it.
+
+    Parameters
+    ----------
+    name, question
+        The file's name without its ending; what the runs are to answer.
+    base
+        ``input``, and overrides that all variants share.
+    variants
+        Name → overrides. The first is what the others are compared with.
+    presets
+        Preset → ``seeds``, and where wanted ``variants`` (some of them), ``overrides`` (of this
+        preset) and ``book: false``: ``make experiments`` runs it, ``make book`` does not.
+    data
+        Data sets that it takes part in.
+    over
+        The parameter that the variants go through, where it is a number; plotted along the x axis.
+    """
 
     name: str
     question: str
     base: dict[str, Any]
     variants: dict[str, dict[str, Any]]
-    presets: dict[str, dict[str, list[Any]]]
+    presets: dict[str, dict[str, Any]]
     data: tuple[str, ...] = DATASETS
+    over: str = ""
 
     def __post_init__(self) -> None:
         where = f"experiments/{self.name}.yaml"
@@ -78,7 +102,9 @@ class Experiment:
         refuse_unknown(self.data, DATASETS, f"data set in {where}")
         for preset, cells in self.presets.items():
             here = f"{where}: presets.{preset}"
-            refuse_unknown(cells, ("seeds", "variants", "overrides"), f"key in {here}")
+            refuse_unknown(cells, ("seeds", "variants", "overrides", "book"), f"key in {here}")
+            if not isinstance(cells.get("book", True), bool):
+                raise ValueError(f"{here}.book must be true or false, not {cells['book']!r}")
             refuse_unknown(cells.get("variants", []), self.variants, f"variant in {here}")
             seeds = cells.get("seeds", [])
             if not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds):
@@ -89,18 +115,36 @@ class Experiment:
         cells = self.presets.get(preset)
         if cells is None or data not in self.data:
             return []
-        base = {key: value for key, value in self.base.items() if key != "input"}
         return [
-            Run(
-                experiment=self.name,
-                variant=variant,
-                seed=seed,
-                input=self.base["input"],
-                overrides={**base, **dict(cells.get("overrides", {})), **self.variants[variant]},
-            )
+            self.run(preset=preset, variant=variant, seed=seed)
             for variant in cells.get("variants", list(self.variants))
             for seed in cells["seeds"]
         ]
+
+    def run(self, *, preset: str, variant: str, seed: int) -> Run:
+        """One cell, also with a seed that the file does not list.
+
+        Raises
+        ------
+        ValueError
+            If the experiment has no such variant or preset.
+        """
+        where = f"experiments/{self.name}.yaml"
+        refuse_unknown([preset], self.presets, f"preset in {where}")
+        refuse_unknown([variant], self.variants, f"variant in {where}")
+        base = {key: value for key, value in self.base.items() if key != "input"}
+        more = dict(self.presets[preset].get("overrides", {}))
+        return Run(
+            experiment=self.name,
+            variant=variant,
+            seed=seed,
+            input=self.base["input"],
+            overrides={**base, **more, **self.variants[variant]},
+        )
+
+    def in_book(self, preset: str) -> bool:
+        """Whether ``make book`` runs this experiment under that preset."""
+        return bool(self.presets.get(preset, {}).get("book", True))
 
 
 def read_experiment(path: Path | str) -> Experiment:
@@ -123,7 +167,7 @@ def read_experiment(path: Path | str) -> Experiment:
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold keys and values, not {type(content).__name__}")
     required = ("name", "question", "base", "variants", "presets")
-    refuse_unknown(content, (*required, "data"), f"key in {path.name}")
+    refuse_unknown(content, (*required, "data", "over"), f"key in {path.name}")
     missing = [key for key in required if key not in content]
     if missing:
         raise ValueError(f"{path} lacks {', '.join(missing)}")
@@ -147,8 +191,17 @@ def read_experiments(folder: Path | str = FOLDER) -> list[Experiment]:
     return [read_experiment(path) for path in sorted(Path(folder).glob("*.yaml"))]
 
 
-def matrix(*, preset: str, data: str, folder: Path | str = FOLDER) -> list[Run]:
+def matrix(*, preset: str, data: str, book: bool = False, folder: Path | str = FOLDER) -> list[Run]:
     """Every run of every experiment for a preset and a data set, checked against `Config`.
+
+    Parameters
+    ----------
+    preset, data
+        Which runs.
+    book
+        Only those that ``make book`` runs, which has to end in minutes.
+    folder
+        Where the experiments are.
 
     Raises
     ------
@@ -161,16 +214,33 @@ def matrix(*, preset: str, data: str, folder: Path | str = FOLDER) -> list[Run]:
     refuse_unknown([data], DATASETS, "DATA")
     experiments = read_experiments(folder)
     for item in experiments:
-        refuse_unknown(item.presets, PRESETS, f"preset in experiments/{item.name}.yaml")
-    runs = [run for item in experiments for run in item.runs(preset=preset, data=data)]
+        where = f"experiments/{item.name}.yaml"
+        refuse_unknown(item.presets, PRESETS, f"preset in {where}")
+        if item.over:
+            refuse_unknown([item.over], [f.name for f in fields(Config)], f"`over` in {where}")
+    chosen = [item for item in experiments if item.in_book(preset) or not book]
+    runs = [run for item in chosen for run in item.runs(preset=preset, data=data)]
     for run in runs:
-        overrides = {**run.overrides, "input": run.input, "seed": run.seed}
-        try:
-            Config.for_run(preset=preset, variant=run.method, overrides=overrides)
-        except (TypeError, ValueError) as error:
-            where = f"experiments/{run.experiment}.yaml, variant {run.variant}"
-            raise ValueError(f"{where}: {error}") from None
+        run_config(run, preset=preset)
     return runs
+
+
+def run_config(run: Run, *, preset: str) -> "Config":
+    """The parameters of one cell.
+
+    Raises
+    ------
+    ValueError
+        If `Config` refuses them; the message names the experiment and the variant.
+    """
+    from selfpose.config import Config
+
+    overrides = {**run.overrides, "input": run.input, "seed": run.seed}
+    try:
+        return Config.for_run(preset=preset, variant=run.method, overrides=overrides)
+    except (TypeError, ValueError) as error:
+        where = f"experiments/{run.experiment}.yaml, variant {run.variant}"
+        raise ValueError(f"{where}: {error}") from None
 
 
 # --- what depends on what ---------------------------------------------------------------------

@@ -12,6 +12,8 @@ from selfpose.baselines import (
     flat_pose,
     mean_pose_3d,
     mean_pose_errors,
+    nearest_neighbour_errors,
+    nearest_pose,
     train_supervised,
     true_depth_offsets,
 )
@@ -71,6 +73,45 @@ def test_mean_pose_errors_are_those_of_constants(tiny_dataset: PoseDataset) -> N
     assert set(blind) == {k for k in seen if "2d" in k or "facing" in k}
 
 
+def test_the_nearest_pose_is_the_one_of_the_whole_search() -> None:
+    known, wanted = 64 * torch.rand(300, 17, 2), 64 * torch.rand(600, 17, 2)
+    found = nearest_pose(wanted, known, root=ROOT)
+    k, w = metrics.root_centred(known, ROOT), metrics.root_centred(wanted, ROOT)
+    distance = (w[:, None] - k[None]).square().sum(dim=(2, 3))
+    torch.testing.assert_close(distance.gather(1, found[:, None])[:, 0], distance.amin(dim=1))
+    moved = known + 10 * torch.randn(300, 1, 2)
+    assert torch.equal(nearest_pose(moved, known, root=ROOT), torch.arange(300))
+
+
+def test_a_pose_that_is_in_the_memory_is_found_with_its_depth(tiny_dataset: PoseDataset) -> None:
+    seen = tiny_dataset.test
+    labels = replace(
+        seen,
+        images=tiny_dataset.unlabelled.images,
+        sequence=tiny_dataset.unlabelled.sequence,
+        poses_2d=torch.cat([seen.poses_2d.flip(0), 3 * seen.poses_2d.repeat(3, 1, 1)]),
+        poses_3d=torch.cat([seen.poses_3d.flip(0), seen.poses_3d.roll(1, 0).repeat(3, 1, 1)]),
+        activity=("x",) * 256,
+    )
+    known = replace(tiny_dataset, ceiling=labels, unpaired=seen.poses_2d.roll(5, 0))
+    found = nearest_neighbour_errors(known, seen.poses_2d)
+    assert found is not None
+    assert found["p_mpjpe_mm"] == pytest.approx(0, abs=1e-3)
+    assert found["error_2d_percent"] == pytest.approx(0, abs=1e-4)
+    assert nearest_neighbour_errors(replace(tiny_dataset, ceiling=None), seen.poses_2d) is None
+
+
+def test_the_memory_lies_between_nothing_and_everything(tiny_dataset: PoseDataset) -> None:
+    """Looking up the wrong pose is worse than looking up the right one."""
+    poses = tiny_dataset.test.poses_2d
+    right = nearest_neighbour_errors(tiny_dataset, poses)
+    wrong = nearest_neighbour_errors(tiny_dataset, poses.roll(20, 0))
+    assert right is not None
+    assert wrong is not None
+    assert right["p_mpjpe_mm"] < wrong["p_mpjpe_mm"]
+    assert right["error_2d_percent"] < wrong["error_2d_percent"]
+
+
 def test_true_depth_offsets_lift_to_the_true_pose(tiny_dataset: PoseDataset) -> None:
     pipeline = build_pipeline(tiny_dataset, lifting())
     test = tiny_dataset.test
@@ -89,7 +130,7 @@ def test_the_supervised_ceiling_learns(tiny_dataset: PoseDataset) -> None:
     config = lifting(lift_steps=150, lift_batch=64)
     pipeline = train_supervised(tiny_dataset, config, progress=False)
     table = baseline_errors(build_pipeline(tiny_dataset, config), tiny_dataset, pipeline)
-    assert list(table) == ["flat", "mean_pose", "supervised"]
+    assert list(table) == ["flat", "mean_pose", "nearest_neighbour", "supervised"]
     flat, ceiling = table["flat"], table["supervised"]
     assert flat is not None
     assert ceiling is not None

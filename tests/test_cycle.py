@@ -6,7 +6,13 @@ import pytest
 import torch
 
 from selfpose.camera import DEPTH_OFFSET, elevation_rotation, project, rotate_about_root
-from selfpose.cycle import draw_angles, project_ahead, rotation_cycle, view_change
+from selfpose.cycle import (
+    FixedElevation,
+    draw_angles,
+    project_ahead,
+    rotation_cycle,
+    view_change,
+)
 from selfpose.losses import consistency_loss, deformation_loss, reprojection_loss
 from selfpose.networks import Lifter
 from selfpose.skeleton import HUMAN_17
@@ -125,6 +131,70 @@ def test_drawn_angles_carry_no_gradient_and_follow_their_generator() -> None:
 def test_a_single_pose_draws_its_own_elevation() -> None:
     elevation = torch.tensor([0.25])
     assert torch.equal(draw_angles(elevation)[1], elevation)
+
+
+def test_with_a_fixed_elevation_the_cycle_stays_the_identity_for_true_depths() -> None:
+    pose = people()
+    azimuth, drawn, removed = torch.randn(3, 6, dtype=torch.float64)
+
+    class Known(FixedElevation):
+        def draw(self, like: torch.Tensor, **_: object) -> torch.Tensor:
+            return removed
+
+    turned = rotate_about_root(pose, view_change(removed, azimuth, drawn), root=ROOT)
+    oracle = Oracle(pose, turned, elevation=torch.full((6,), 99.0, dtype=torch.float64))
+    cycle = rotation_cycle(
+        project(pose),
+        oracle,
+        root=ROOT,
+        angles=(azimuth, drawn),
+        fixed_elevation=Known(mean=0.0, sd=1.0),
+    )
+    assert oracle.calls == 2
+    assert torch.equal(cycle.elevation_removed, removed)
+    torch.testing.assert_close(cycle.pose_3d_back, pose)
+    torch.testing.assert_close(cycle.pose_2d_back, cycle.pose_2d)
+
+
+def test_with_a_fixed_elevation_no_gradient_reaches_the_predicted_one() -> None:
+    lifter = Lifter(n_joints=17, root=ROOT, width=32).double()
+    for fixed, reached in ((None, True), (FixedElevation(mean=0.2, sd=0.1), False)):
+        lifter.zero_grad()
+        draw = torch.Generator().manual_seed(0)
+        cycle = rotation_cycle(
+            project(people()), lifter, root=ROOT, fixed_elevation=fixed, generator=draw
+        )
+        loss = (
+            reprojection_loss(cycle.pose_2d, cycle.pose_2d_back)
+            + consistency_loss(cycle.pose_3d_rotated, cycle.pose_3d_relifted)
+            + cycle.pose_2d_rotated.square().sum()
+        )
+        loss.backward()
+        heads = [*lifter.elevation_head.parameters(), *lifter.elevation_branch.parameters()]
+        assert any(p.grad is not None and bool(p.grad.any()) for p in heads) == reached
+        assert lifter.depth_head.weight.grad is not None
+        assert lifter.depth_head.weight.grad.any()
+
+
+def test_fixed_elevations_have_their_stated_distribution() -> None:
+    fixed = FixedElevation(mean=0.2, sd=0.05)
+    lifter = Lifter(n_joints=17, root=ROOT, width=8)
+    pose = 0.1 * torch.randn(20000, 17, 2)
+    pose = pose - pose[:, ROOT : ROOT + 1]
+    draw = torch.Generator().manual_seed(4)
+    cycle = rotation_cycle(pose, lifter, root=ROOT, fixed_elevation=fixed, generator=draw)
+    for drawn in (cycle.elevation_removed, cycle.elevation_drawn):
+        assert drawn.mean().item() == pytest.approx(0.2, abs=2e-3)
+        assert drawn.std().item() == pytest.approx(0.05, rel=0.03)
+    # Independent: what one camera's elevation was says nothing about the other's.
+    both = torch.stack([cycle.elevation_removed, cycle.elevation_drawn])
+    assert both.corrcoef()[0, 1].abs() < 0.03
+
+
+@pytest.mark.parametrize(("mean", "sd"), [(math.nan, 0.1), (0.1, -0.1), (0.1, math.inf)])
+def test_an_impossible_fixed_elevation_is_refused(mean: float, sd: float) -> None:
+    with pytest.raises(ValueError, match="finite mean and a finite standard deviation"):
+        FixedElevation(mean=mean, sd=sd)
 
 
 def test_an_upright_body_stays_upright_when_elevations_are_known() -> None:

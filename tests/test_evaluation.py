@@ -7,6 +7,7 @@ import torch
 
 from selfpose import evaluation
 from selfpose.camera import PixelScale
+from selfpose.cycle import FixedElevation
 from selfpose.data.protocol import LabelledSet, PoseDataset
 from selfpose.pipeline import Architecture, PosePipeline, Prediction
 from selfpose.render import draw_skeleton
@@ -127,6 +128,7 @@ def test_alignment_tells_own_pictures_from_shuffled(tiny_dataset: PoseDataset) -
     assert knowing["alignment_own"] == 0
     assert knowing["alignment_shuffled"] > 0.01
     assert knowing["spread"] == pytest.approx(1)
+    assert knowing["spread_to_unpaired"] == pytest.approx(1, abs=0.3)
     assert ignoring["alignment_own"] == pytest.approx(ignoring["alignment_shuffled"], rel=1e-4)
     assert ignoring["spread"] == pytest.approx(0, abs=1e-5)
 
@@ -138,6 +140,18 @@ def test_monitor_2d_is_the_error_in_percent(tiny_dataset: PoseDataset) -> None:
     )
     seen = evaluation.monitor_2d(networks, tiny_dataset)
     assert seen["error_2d_percent"] == pytest.approx(100 * 3.2 * 2**0.5 / 64, rel=1e-4)
+    exchanged = tiny_dataset.test.poses_2d[:, list(HUMAN_17.flip)]
+    networks["omega"] = Reader(tiny_dataset, exchanged)
+    seen = evaluation.monitor_2d(networks, tiny_dataset)
+    assert (seen["swapped_limbs_percent"], seen["facing_right_percent"]) == (100, 0)
+    assert seen["mixed_sides_percent"] == 0
+    first_limb = list(range(17))
+    for left, right in HUMAN_17.limbs[0]:
+        first_limb[left], first_limb[right] = right, left
+    networks["omega"] = Reader(tiny_dataset, tiny_dataset.test.poses_2d[:, first_limb])
+    seen = evaluation.monitor_2d(networks, tiny_dataset)
+    assert seen["swapped_limbs_percent"] == 100 / len(HUMAN_17.limbs)
+    assert seen["mixed_sides_percent"] == 100
 
 
 def test_monitor_lifting_sees_a_flipped_world(tiny_dataset: PoseDataset) -> None:
@@ -153,6 +167,69 @@ def test_monitor_lifting_sees_a_flipped_world(tiny_dataset: PoseDataset) -> None
             return torch.zeros(pose.shape[:-1]), torch.zeros(len(pose))
 
     net.lifter = Flat()  # type: ignore[assignment]
-    seen = evaluation.monitor_lifting(net, tiny_dataset, elevation=torch.tensor([0.1, 0.3]))
+    fixed = FixedElevation(mean=0.2, sd=0.0)
+    seen = evaluation.monitor_lifting(net, tiny_dataset, fixed_elevation=fixed)
     assert seen["p_mpjpe_mm"] == pytest.approx(seen["flipped_p_mpjpe_mm"], rel=1e-4)
     assert seen["elevation_mean_deg"] == pytest.approx(11.459, abs=1e-2)
+    assert seen["elevation_sd_deg"] == pytest.approx(0, abs=1e-4)
+    assert seen["wrong_depth_signs_percent"] == 100
+    # A turned sheet is a thin figure: it varies less than people do.
+    assert 0 < seen["spread_turned"] < 1
+    assert evaluation.monitor_lifting(net, tiny_dataset, fixed_elevation=fixed) == seen
+
+
+def test_depth_errors_tell_a_body_from_its_flip(tiny_dataset: PoseDataset) -> None:
+    target = tiny_dataset.test.poses_3d
+    right = evaluation.depth_errors(target / 321, target, HUMAN_17)
+    wrong = evaluation.depth_errors(target * torch.tensor([1.0, 1.0, -1.0]), target, HUMAN_17)
+    for name in ("p_mpjpe_mm", "wrong_depth_signs_percent", "flipped_poses_percent"):
+        assert right[name] == pytest.approx(0, abs=1e-2)
+    assert wrong["flipped_p_mpjpe_mm"] == pytest.approx(0, abs=1e-2)
+    assert wrong["p_mpjpe_mm"] == pytest.approx(right["flipped_p_mpjpe_mm"], rel=1e-3)
+    assert (wrong["wrong_depth_signs_percent"], wrong["flipped_poses_percent"]) == (100, 100)
+
+
+def test_turns_of_unpaired_poses_are_held_against_the_unpaired_poses(
+    tiny_dataset: PoseDataset,
+) -> None:
+    """Without a turn (a lifter that sees no depth, no elevation, far away) nothing changes."""
+    net = PosePipeline(
+        skeleton=HUMAN_17,
+        architecture=Architecture(width_lambda=32),
+        scale=PixelScale.from_poses(tiny_dataset.unpaired, HUMAN_17),
+        with_images=False,
+    )
+    some = evaluation.some_unpaired(tiny_dataset)
+    assert len(some) == evaluation.MONITORED
+    plane = net.scale.pixels_to_plane(some, HUMAN_17.root)
+    net.flow.pca.fit(plane.flatten(1))
+    own = evaluation.typical_log_prob(net, plane)
+    seen = evaluation.monitor_turn(net, plane, tiny_dataset)
+    assert seen["log_p_unpaired"] == pytest.approx(own)
+    # The mode of the prior outscores real poses, and one pose for all has no spread.
+    with torch.no_grad():
+        mode = net.flow.noise_to_pose(torch.zeros(8, 26))
+    collapsed = evaluation.monitor_turn(net, mode, tiny_dataset)
+    assert evaluation.typical_log_prob(net, mode) > own
+    assert collapsed["spread_turned"] < seen["spread_turned"]
+
+
+def test_monitor_3d_sees_what_the_other_monitors_see(tiny_dataset: PoseDataset) -> None:
+    poses = tiny_dataset.test.poses_2d
+    net = PosePipeline(
+        skeleton=HUMAN_17,
+        architecture=Architecture(width_phi=8, width_omega=8, width_lambda=32),
+        scale=PixelScale.from_poses(tiny_dataset.unpaired, HUMAN_17),
+    )
+    networks = torch.nn.ModuleDict(
+        {"phi": Draughtsman(tiny_dataset, poses), "omega": Reader(tiny_dataset, poses)}
+    )
+    seen = evaluation.monitor_3d(net, networks, tiny_dataset)
+    lifted = evaluation.monitor_lifting(net, tiny_dataset)
+    for name in ("p_mpjpe_mm", "flipped_p_mpjpe_mm", "wrong_depth_signs_percent"):
+        assert seen[name] == pytest.approx(lifted[name], rel=1e-3)
+    assert set(seen) == {*lifted, "log_p_predicted"}
+    whole = evaluation.monitor_images(net, networks, tiny_dataset, gamma=500.0)
+    flat = evaluation.monitor_2d(networks, tiny_dataset)
+    assert whole == flat | evaluation.alignment(networks, tiny_dataset, gamma=500.0) | seen
+    assert all(value == value and abs(value) < float("inf") for value in seen.values())

@@ -1,10 +1,18 @@
 """Figures of results: what is shown is what was measured."""
 
+import pandas as pd
 import pytest
 import torch
 
 from selfpose.camera import lift
-from selfpose.figures import error_bars, joint_bars, prediction_figure
+from selfpose.data.protocol import LabelledSet
+from selfpose.figures import (
+    error_bars,
+    joint_bars,
+    monitor_figure,
+    prediction_figure,
+    prediction_rows,
+)
 from selfpose.pipeline import Prediction
 from selfpose.skeleton import HUMAN_17
 
@@ -28,6 +36,28 @@ def test_joint_bars_keep_the_order_of_the_joints() -> None:
     assert [float(bar.get_height()) for bar in ax.patches] == [3.0, 1.0]
 
 
+def test_monitors_stand_beside_each_other_and_missing_ones_are_named() -> None:
+    steps = pd.Index([0, 20, 40], name="step")
+    none = float("nan")
+    healthy = pd.DataFrame({"e": [3.0, none, 1.0], "new": [1.0, 2.0, 3.0]}, index=steps)
+    failing = pd.DataFrame({"e": [3.0, 3.0, 4.0]}, index=steps)
+    figure = monitor_figure(
+        {"healthy": healthy, "failing": failing},
+        {"e": "error", "new": "a newer monitor", "other": "nobody's"},
+        levels={"e": "new", "new": 2.5},
+    )
+    error, new, other = figure.axes
+    assert [line.get_label() for line in error.lines[:2]] == ["healthy", "failing"]
+    assert error.lines[0].get_xydata().tolist() == [[0, 3], [40, 1]]
+    assert list(error.lines[2].get_ydata()) == [3, 3]
+    assert len(new.lines) == 2
+    assert [text.get_text() for text in other.texts] == ["not logged"]
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["healthy", "failing"]
+    (empty,) = monitor_figure({}, {"e": "error"}).axes
+    assert [text.get_text() for text in empty.texts] == ["missing"]
+
+
 @pytest.mark.parametrize("known", [True, False])
 def test_a_prediction_is_shown_from_picture_to_3d(known: bool) -> None:
     torch.manual_seed(0)
@@ -44,3 +74,17 @@ def test_a_prediction_is_shown_from_picture_to_3d(known: bool) -> None:
     titles = [ax.get_title() for ax in figure.axes]
     shown = ["picture", "skeleton image", "2D pose", "3D pose"]
     assert titles == ([*shown, "true 3D pose"] if known else shown)
+    if known:
+        test = LabelledSet(
+            images=torch.zeros(2, 3, 64, 64, dtype=torch.uint8),
+            sequence=torch.arange(2),
+            poses_2d=prediction.pose_2d,
+            poses_3d=700 * torch.randn(2, 17, 3),
+            activity=("a", "b"),
+        )
+        rows = prediction_rows(prediction, {"best": 1, "worst": 0}, test, HUMAN_17)
+        assert [ax.get_title() for ax in rows.axes] == [*titles, *[""] * 5]
+        names = [text.get_text() for ax in rows.axes for text in ax.texts if text.get_rotation()]
+        assert [name for name in names if name in ("best", "worst")] == ["best", "worst"]
+        with pytest.raises(ValueError, match="no picture is chosen"):
+            prediction_rows(prediction, {}, test, HUMAN_17)

@@ -29,7 +29,7 @@ def test_background_and_foreground_of_two_cameras() -> None:
     assert torch.equal(medians[0], back_b)
     assert torch.equal(medians[1], back_a)
     assert torch.equal(row, (sequence[order] == 7).long())
-    front = static_foreground(images[order], sequence[order])
+    front, _ = static_foreground(images[order], sequence[order])
     masks = torch.cat([mask_a, mask_b])[order]
     assert (front[masks] > 0.99).all()
     assert (front[~masks] < 0.1).all()
@@ -38,7 +38,7 @@ def test_background_and_foreground_of_two_cameras() -> None:
 def test_a_pixel_at_the_threshold_counts_half() -> None:
     images = torch.full((9, 3, 4, 4), 100, dtype=torch.uint8)
     images[0, 1, 2, 2] = 151  # a difference of 0.2 in one channel
-    front = static_foreground(images, torch.zeros(9, dtype=torch.long), threshold=0.2)
+    front, _ = static_foreground(images, torch.zeros(9, dtype=torch.long), threshold=0.2)
     assert front[0, 2, 2].item() == pytest.approx(0.5, abs=1e-3)
 
 
@@ -52,6 +52,6 @@ def test_loose_pictures_are_refused() -> None:
 def test_more_pictures_than_one_chunk() -> None:
     images, _, masks = scene(13, level=0)
     repeated = images.repeat(50, 1, 1, 1)
-    front = static_foreground(repeated, torch.zeros(650, dtype=torch.long))
+    front, _ = static_foreground(repeated, torch.zeros(650, dtype=torch.long))
     assert front.shape == (650, 16, 16)
     assert ((front > 0.5) == masks.repeat(50, 1, 1)).all()

@@ -14,7 +14,7 @@ from scipy.optimize import minimize
 from scipy.spatial.transform import Rotation
 
 from selfpose import metrics
-from selfpose.skeleton import HUMAN_17, mirror_pose
+from selfpose.skeleton import HUMAN_17, Skeleton, mirror_pose
 
 seeds = st.integers(0, 2**20)
 
@@ -214,6 +214,40 @@ def test_facing_tells_a_pose_from_its_swap() -> None:
     target = 64 * torch.rand(6, 17, 2)
     assert metrics.facing_is_right(target, target, HUMAN_17).all()
     assert not metrics.facing_is_right(target[:, list(HUMAN_17.flip)], target, HUMAN_17).any()
+
+
+def test_swapped_limbs_are_those_that_were_swapped() -> None:
+    target = 64 * torch.rand(6, 17, 2)
+    n = len(HUMAN_17.limbs)
+    for number, order in enumerate(metrics.side_labellings(HUMAN_17)):
+        seen = metrics.swapped_limbs(target[:, order], target, HUMAN_17)
+        swapped = [bool(number >> (n - 1 - k) & 1) for k in range(n)]
+        assert torch.equal(seen, torch.tensor(swapped).expand(6, n))
+    crane = Skeleton(name="crane", joints=("base", "hook"), bones=((0, 1),), root=0, top=1)
+    none = metrics.swapped_limbs(torch.rand(3, 2, 2), torch.rand(3, 2, 2), crane)
+    assert none.shape == (3, 0)
+
+
+def test_a_flipped_body_has_every_depth_sign_wrong_and_a_flat_one_too() -> None:
+    _, target = two_poses(7, n=6)
+    flip = target.new_tensor([1.0, 1.0, -1.0])
+    share = metrics.wrong_depth_signs_percent
+    assert (share(3 * target + 5, target, HUMAN_17) == 0).all()
+    assert (share(target * flip, target, HUMAN_17) == 100).all()
+    assert (
+        share(target * flip.abs() * target.new_tensor([1, 1, 0]), target, HUMAN_17) == 100
+    ).all()
+    # Bones across the view have no sign to be wrong.
+    level = target * target.new_tensor([1, 1, 0])
+    assert (share(target, level, HUMAN_17) == 0).all()
+    # One wrong bone is its share of the counted ones, and moves nothing below it in the tree.
+    bones = len(HUMAN_17.bones)
+    one = target.clone()
+    wrist = HUMAN_17.index("left_wrist")
+    elbow = HUMAN_17.parents[wrist]
+    one[:, wrist, 2] = 2 * target[:, elbow, 2] - target[:, wrist, 2]
+    every = share(one, target, HUMAN_17, steep=0.0)
+    torch.testing.assert_close(every, torch.full_like(every, 100 / bones))
 
 
 def test_metrics_map_any_batch_dimensions() -> None:

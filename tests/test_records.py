@@ -3,6 +3,8 @@
 import hashlib
 import json
 import math
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,12 @@ from selfpose.records import (
     environment,
     mean_and_spread,
     publish,
+    published_weights,
     read_history,
     read_record,
     read_records,
     records_to_frame,
+    source_digest,
     summary_table,
     write_json,
     write_run,
@@ -216,7 +220,9 @@ def test_environment_tells_what_ran_where(monkeypatch: pytest.MonkeyPatch) -> No
     assert environment("cpu")["commit_dirty"] is None
 
 
-def test_publishing_copies_records_of_clean_runs_alone(tmp_path: Path) -> None:
+def test_publishing_copies_records_of_clean_runs_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     runs, results = tmp_path / "runs", tmp_path / "results"
     with pytest.raises(FileNotFoundError, match="no finished run"):
         publish(runs, results)
@@ -227,6 +233,114 @@ def test_publishing_copies_records_of_clean_runs_alone(tmp_path: Path) -> None:
     ).read_bytes()
     assert not (results / "a" / "seed0" / WEIGHTS).exists()
     write(runs / "b" / "seed0", commit="abc", commit_dirty=True)
+    monkeypatch.setattr(records, "commit_of_source", lambda digest: None)
     with pytest.raises(ValueError, match="uncommitted changes"):
         publish(runs, tmp_path / "other")
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="no git on this machine")
+def test_runs_from_elsewhere_get_the_commit_of_their_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small repository stands in for this one; its library changes once and back."""
+    package = tmp_path / "repository" / "selfpose"
+    package.mkdir(parents=True)
+    monkeypatch.setattr(records, "__file__", str(package / "records.py"))
+
+    def git(*words: str) -> str:
+        who = ["-c", "user.name=x", "-c", "user.email=x@x"]
+        command = ["git", "-C", str(package.parent), *who, *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    def digest() -> str:
+        source_digest.cache_clear()
+        return source_digest()
+
+    git("init", "--quiet")
+    commits, digests = [], []
+    for text in ("x = 1", "x = 2"):
+        (package / "a.py").write_text(text)
+        (package / "inner").mkdir(exist_ok=True)
+        (package / "inner" / "b.json").write_text("{}")
+        (package / "notes.txt").write_text("no part of the library")
+        git("add", ".")
+        git("commit", "--quiet", "-m", text)
+        commits.append(git("rev-parse", "HEAD"))
+        digests.append(digest())
+    (package / "notes.txt").write_text("changed")
+    assert digest() == digests[1]
+    assert [records.commit_of_source(d) for d in digests] == commits
+    (package / "a.py").write_text("x = 3")
+    assert records.commit_of_source(digest()) is None
+    source_digest.cache_clear()
+
+    write(tmp_path / "runs" / "a", commit=None, commit_dirty=None, source=digests[0])
+    write(tmp_path / "runs" / "b", commit="abc", commit_dirty=True, source=digests[1])
+    write(tmp_path / "runs" / "c", commit="abc", commit_dirty=False, source="whatever")
+    publish(tmp_path / "runs", tmp_path / "results")
+    told = {r["path"]: (r["commit"], r["commit_dirty"]) for r in read_records(tmp_path / "results")}
+    assert told == {"a": (commits[0], False), "b": (commits[1], False), "c": ("abc", False)}
+
+
+def test_weights_are_published_where_they_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs, results = tmp_path / "runs", tmp_path / "results"
+    clean = {"commit": "abc", "commit_dirty": False}
+    write(runs / "a" / "seed0", **clean)
+    write(runs / "b" / "seed0", **clean)
+    publish(runs, results, weights=["a/seed0/"])
+    assert (results / "a" / "seed0" / WEIGHTS).read_bytes() == b"weights"
+    assert not (results / "b" / "seed0" / WEIGHTS).exists()
+    # asked for or not: those of an unchanged run stay, those of an older one go
+    publish(runs, results)
+    assert (results / "a" / "seed0" / WEIGHTS).is_file()
+    write_run(
+        runs / "a" / "seed0",
+        record(**clean),
+        history={},
+        write_weights=lambda path: path.write_bytes(b"newer") and None,
+    )
+    publish(runs, results)
+    assert not (results / "a" / "seed0" / WEIGHTS).exists()
+
+    fresh = tmp_path / "fresh"
+    with pytest.raises(ValueError, match="unknown run to take weights of 'a/sed0'; did you mean"):
+        publish(runs, fresh, weights=["a/sed0"])
+    with monkeypatch.context() as patch:
+        patch.setattr(records, "MAX_PUBLISHED_BYTES", 4)
+        with pytest.raises(ValueError, match="too much to commit"):
+            publish(runs, fresh, weights=["b/seed0"])
+    (runs / "b" / "seed0" / WEIGHTS).write_bytes(b"damaged")
+    with pytest.raises(ValueError, match="not the weights that the record was made with"):
+        publish(runs, fresh, weights=["b/seed0"])
+    (runs / "b" / "seed0" / WEIGHTS).unlink()
+    with pytest.raises(FileNotFoundError, match="no weights beside the record"):
+        publish(runs, fresh, weights=["b/seed0"])
+    assert not fresh.exists()
+
+
+def test_published_weights_are_those_of_the_longest_preset(tmp_path: Path) -> None:
+    wanted = ("end_to_end", "selfpose", "embedded")
+    named = {"experiment": "end_to_end"}
+    assert published_weights(*wanted, folder=tmp_path) is None
+    write(tmp_path / "smoke", preset="smoke", **named)
+    assert published_weights(*wanted, folder=tmp_path) is None
+    write(tmp_path / "quick", preset="quick", **named)
+    write(tmp_path / "b", preset="standard", seed=1, **named)
+    write(tmp_path / "c", preset="standard", seed=0, **named)
+    write(tmp_path / "d", preset="standard", seed=0, dataset="cmu", **named)
+    found = published_weights(*wanted, folder=tmp_path)
+    assert found is not None
+    assert found[0] == tmp_path / "c" / WEIGHTS
+    assert found[1]["path"] == "c"
+    # records alone are no weights: what has them comes first
+    (tmp_path / "c" / WEIGHTS).unlink()
+    (tmp_path / "b" / WEIGHTS).unlink()
+    found = published_weights(*wanted, folder=tmp_path)
+    assert found is not None
+    assert found[1]["preset"] == "quick"
+    (tmp_path / "quick" / WEIGHTS).write_bytes(b"a pointer")
+    with pytest.raises(ValueError, match="digest differs"):
+        published_weights(*wanted, folder=tmp_path)

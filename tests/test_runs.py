@@ -47,7 +47,7 @@ def test_a_run_leaves_its_record_history_and_weights(
     names = {"p_mpjpe_mm", "n_mpjpe_mm", "error_2d_percent"}
     for row in (record["metrics"], *record["baselines"].values()):
         assert names <= set(row)
-    assert set(record["baselines"]) == {"flat", "mean_pose", "supervised"}
+    assert set(record["baselines"]) == {"flat", "mean_pose", "nearest_neighbour", "supervised"}
     assert record["duration_s"] == pytest.approx(sum(record["seconds"].values()))
     weights = load(tmp_path / WEIGHTS, skeleton=HUMAN_17)
     again = evaluate(weights, tiny_dataset.test)
@@ -167,3 +167,33 @@ def test_devices_that_cannot_compute_are_refused(device: str) -> None:
     with pytest.raises(ValueError, match=f"cannot compute on the device '{device}'"):
         check_device(device)
     assert check_device("cpu") == "cpu"
+
+
+def test_unpaired_poses_can_come_from_another_data_set(
+    tiny_dataset: PoseDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = {"n_unlabelled": 40, "n_unpaired": 48, "n_test": 4}
+    own = DataChoice().load(tiny(**small), progress=False)
+    assert "unpaired_from" not in own.provenance
+    same = DataChoice().load(tiny(unpaired_from="embedded", **small), progress=False)
+    assert torch.equal(same.unpaired, own.unpaired)
+    assert same.provenance == own.provenance
+
+    real = runs.load_dataset
+
+    def load(name: str, **options: Any) -> PoseDataset:
+        if name == "cmu":
+            return replace(tiny_dataset, name="cmu")
+        return real(name, **options)
+
+    monkeypatch.setattr(runs, "load_dataset", load)
+    choice = DataChoice(name="cmu", data_root="somewhere")
+    mixed = choice.load(tiny(unpaired_from="embedded", **small), progress=False)
+    assert torch.equal(mixed.unpaired, own.unpaired)  # however few pictures were painted with it
+    assert torch.equal(mixed.test.images, tiny_dataset.test.images)
+    assert mixed.skeleton == tiny_dataset.skeleton
+    assert mixed.provenance["unpaired_from"]["data"] == "embedded"
+    assert {k: mixed.provenance[k] for k in tiny_dataset.provenance} == tiny_dataset.provenance
+    with pytest.raises(ValueError, match="can be taken from embedded, which need no folder"):
+        DataChoice().load(tiny(unpaired_from="cmu", **small), progress=False)
+    assert torch.equal(choice.load(tiny(unpaired_from="cmu")).unpaired, tiny_dataset.unpaired)

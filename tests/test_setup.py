@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from selfpose.config import Config
+from selfpose.data.embedded import load_embedded
 from selfpose.data.sources import SOURCES
 from selfpose.notebooks import repository_root
+from selfpose.training import train
 from selfpose.workflow import (
     DATASETS,
     PRESENTATION,
@@ -21,6 +24,7 @@ from selfpose.workflow import (
     matrix,
     read_experiment,
     read_experiments,
+    run_config,
     snakemake_command,
 )
 
@@ -135,6 +139,8 @@ def test_every_experiment_is_valid_for_every_preset_it_names() -> None:
         ({"variants": ["a"]}, "must each hold keys and values"),
         ({"presets": {"quick": None}}, "presets.quick must hold keys and values"),
         ({"data": ["cmuu"]}, "did you mean 'cmu'"),
+        ({"over": "deltas"}, "did you mean 'delta'"),
+        ({"presets": {"quick": {"seeds": [0], "book": "no"}}}, "book must be true or false"),
     ],
 )
 def test_bad_experiments_are_refused(tmp_path: Path, change: dict, message: str) -> None:
@@ -174,6 +180,66 @@ def test_runs_take_their_overrides_from_base_and_variant() -> None:
     assert item.runs(preset="quick", data="cmu")[0].overrides == {"lift_steps": 7, "delta": 9.0}
     assert [run.folder for run in item.runs(preset="smoke", data="cmu")] == ["x/b/seed3"]
     assert item.runs(preset="standard", data="cmu") == []
+
+
+def test_one_cell_can_have_a_seed_that_the_file_does_not_list() -> None:
+    item = Experiment(
+        name="x",
+        question="Why?",
+        base={"input": "poses", "delta": 9.0},
+        variants={"a": {"lift_steps": 7}},
+        presets={"quick": {"seeds": [0], "overrides": {"flow_steps": 3}}},
+    )
+    run = item.run(preset="quick", variant="a", seed=8)
+    assert run.folder == "x/a/seed8"
+    assert run.overrides == {"delta": 9.0, "flow_steps": 3, "lift_steps": 7}
+    assert run_config(run, preset="quick").seed == 8
+    for change in ({"preset": "standard"}, {"variant": "b"}):
+        with pytest.raises(ValueError, match="unknown"):
+            item.run(**{"preset": "quick", "variant": "a", "seed": 0, **change})
+
+
+@pytest.mark.parametrize("preset", ["smoke", "quick", "standard"])
+def test_the_book_runs_a_part_of_the_experiments(preset: str) -> None:
+    everything = [run.folder for run in matrix(preset=preset, data="cmu")]
+    book = [run.folder for run in matrix(preset=preset, data="cmu", book=True)]
+    assert set(book) < set(everything)
+    # what the pages cannot do without
+    assert {"end_to_end/selfpose/seed0", "lifting/selfpose/seed0"} <= set(book)
+    assert "ablation_lifting/full/seed0" in book
+    # minutes, not hours
+    assert sum(folder.startswith("end_to_end") for folder in book) <= 3
+    assert not any(name.startswith(("sweep", "ablation_images")) for name in book)
+
+
+def test_the_first_variant_of_a_comparison_is_the_methods_own() -> None:
+    for item in read_experiments():
+        first = item.runs(preset=next(iter(item.presets)), data=item.data[0])[0]
+        config = run_config(first, preset="standard")
+        if item.over:
+            assert getattr(config, item.over) == getattr(
+                Config.for_run(preset="standard"), item.over
+            )
+        assert config.drop == () or item.name == "build_up"
+
+
+@pytest.mark.slow
+def test_every_variant_of_every_experiment_trains() -> None:
+    """A few steps each, on next to no data: no cell of the matrix is broken from the start."""
+    few = {"n_unlabelled": 16, "n_unpaired": 64, "n_test": 8}
+    steps = dict.fromkeys(("flow_steps", "lift_steps", "side_steps", "omega_steps", "steps"), 2)
+    batches = {"batch": 4, "flow_batch": 8, "lift_batch": 8}
+    dataset = load_embedded(**few, progress=False)
+    seen = []
+    for item in read_experiments():
+        for variant in item.variants:
+            run = item.run(preset=next(iter(item.presets)), variant=variant, seed=0)
+            config = run_config(run, preset="smoke").with_(**few, **steps, **batches)
+            if config not in seen:
+                seen.append(config)
+                _, runner = train(dataset, config, progress=False)
+                assert len(runner.history) > 1
+    assert len(seen) > 20
 
 
 # --- what depends on what
@@ -248,6 +314,8 @@ def test_snakemake_finds_a_job_for_every_run_and_page() -> None:
         check=True,
     )
     text = shown.stdout + shown.stderr
+    book = [run.folder for run in matrix(preset="smoke", data="embedded", book=True)]
     for run in matrix(preset="smoke", data="embedded"):
-        assert f"run_{run.experiment}_{run.variant}_seed{run.seed}" in text
+        name = f"run_{run.experiment}_{run.variant}_seed{run.seed}"
+        assert (name in text) == (run.folder in book)
     assert "page_01_renderer" in text

@@ -1,5 +1,7 @@
 """The runner: each step's own seed, checkpoints, and what stops a training."""
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,11 @@ from selfpose.stages import (
     Runner,
     Stage,
     TrainingDiverged,
+    TrainingStopped,
     check_finite,
     flatten,
     step_generator,
+    stopping_on,
 )
 
 
@@ -88,6 +92,42 @@ def test_a_killed_run_continues_where_it_stopped(
     again: list[tuple[str, int]] = []
     runner(tmp_path).run(stages(again))
     assert again == []
+
+
+@pytest.mark.parametrize("asked_at", [0, 3, 5])
+def test_a_run_asked_to_stop_ends_after_its_step_and_continues(
+    tmp_path: Path, asked_at: int
+) -> None:
+    def slow(folder: Path) -> Runner:
+        return Runner(identity={}, folder=folder, progress=False, seed=3, checkpoint_every_s=1e9)
+
+    expected = slow(tmp_path / "whole")
+    expected.run([counting_stage("a", 6, []), counting_stage("b", 3, [])])
+    log: list[tuple[str, int]] = []
+    stage = counting_stage("a", 6, log)
+    whole_step = stage.step
+
+    def step(number: int, generator: torch.Generator) -> dict[str, float]:
+        if number == asked_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return whole_step(number, generator)
+
+    stage.step = step
+    before = signal.getsignal(signal.SIGTERM)
+    with stopping_on(), pytest.raises(TrainingStopped, match=f"stage 'a', step {asked_at + 1}"):
+        slow(tmp_path / "cut").run([stage, counting_stage("b", 3, log)])
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert log == [("a", k) for k in range(asked_at + 1)]
+    resumed = slow(tmp_path / "cut")
+    with stopping_on():
+        resumed.run([counting_stage("a", 6, log), counting_stage("b", 3, log)])
+    assert log == [("a", k) for k in range(6)] + [("b", k) for k in range(3)]
+    assert resumed.history == expected.history
+
+
+def test_outside_a_training_the_request_stops_at_once() -> None:
+    with stopping_on(), pytest.raises(TrainingStopped):
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def test_a_checkpoint_of_other_parameters_is_refused_naming_them(tmp_path: Path) -> None:

@@ -303,6 +303,20 @@ def test_lifting_terms_are_the_weighted_losses_that_are_not_dropped(
     assert "bl" not in terms(bone_share=0.0)
 
 
+def test_a_fixed_elevation_is_the_one_of_the_config_and_teaches_the_elevation_nothing(
+    tiny_dataset: PoseDataset,
+) -> None:
+    config = tiny(input="poses", elevation="fixed", elevation_mean=15.0, elevation_sd=0.0)
+    pipeline = build_pipeline(tiny_dataset, config)
+    pose = pipeline.scale.pixels_to_plane(tiny_dataset.unpaired[:8], 0)
+    draw = torch.Generator().manual_seed(5)
+    terms, elevation = lifting_terms(pipeline, pose, config, bone_share=1.0, generator=draw)
+    torch.testing.assert_close(elevation.rad2deg(), torch.full((8,), 15.0))
+    torch.stack(list(terms.values())).sum().backward()
+    assert pipeline.lifter.depth_head.weight.grad is not None
+    assert pipeline.lifter.elevation_head.weight.grad is None
+
+
 def test_test_labels_and_ceiling_teach_nothing(tiny_dataset: PoseDataset) -> None:
     """Other labels, same weights: the method sees pictures and unpaired poses alone."""
     test = tiny_dataset.test

@@ -11,6 +11,42 @@ from selfpose.data.protocol import PoseDataset
 SOURCES: tuple[str, ...] = ("embedded", "cmu")
 
 
+def check_folders(
+    name: str,
+    data_root: str | Path | None = None,
+    data_train: str | Path | None = None,
+    data_test: str | Path | None = None,
+) -> list[Path]:
+    """The folders that a data set is read from; none for the embedded one.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or folders are missing or given where none are read.
+    FileNotFoundError
+        If a folder does not exist.
+    """
+    folders = [Path(f) for f in (data_root, data_train, data_test) if f]
+    if name not in SOURCES:
+        raise ValueError(f"unknown data set {name!r}; known: {', '.join(SOURCES)}")
+    if name == "embedded":
+        if folders:
+            raise ValueError(
+                "the embedded data are generated and read no folder; leave out the data folders, "
+                "or ask for data 'cmu'"
+            )
+        return []
+    if bool(data_root) == bool(data_train or data_test) or bool(data_train) != bool(data_test):
+        raise ValueError(
+            "data 'cmu' needs either data_root, or both data_train and data_test: folders with "
+            ".asf and .amc files"
+        )
+    for folder in folders:
+        if not folder.is_dir():
+            raise FileNotFoundError(f"{folder}: no such folder of motion capture")
+    return folders
+
+
 def load_dataset(
     name: str,
     *,
@@ -43,15 +79,8 @@ def load_dataset(
     FileNotFoundError
         If a folder does not exist.
     """
-    folders = [Path(f) for f in (data_root, data_train, data_test) if f]
-    if name not in SOURCES:
-        raise ValueError(f"unknown data set {name!r}; known: {', '.join(SOURCES)}")
+    folders = check_folders(name, data_root, data_train, data_test)
     if name == "embedded":
-        if folders:
-            raise ValueError(
-                "the embedded data are generated and read no folder; leave out the data folders, "
-                "or ask for data 'cmu'"
-            )
         return cached(
             None if cache is None else Path(cache),
             name,
@@ -59,14 +88,6 @@ def load_dataset(
             [],
             lambda: load_embedded(progress=progress, **options),
         )
-    if bool(data_root) == bool(data_train or data_test) or bool(data_train) != bool(data_test):
-        raise ValueError(
-            "data 'cmu' needs either data_root, or both data_train and data_test: folders with "
-            ".asf and .amc files"
-        )
-    for folder in folders:
-        if not folder.is_dir():
-            raise FileNotFoundError(f"{folder}: no such folder of motion capture")
     return cached(
         None if cache is None else Path(cache),
         name,
@@ -82,4 +103,4 @@ def load_dataset(
     )
 
 
-__all__ = ["SOURCES", "load_dataset"]
+__all__ = ["SOURCES", "check_folders", "load_dataset"]

@@ -1,0 +1,403 @@
+"""From records to the answer of an experiment's question: a table, a figure, a sentence."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from selfpose.config import PRESETS, Config
+from selfpose.plots import new_figure
+from selfpose.records import Record, mean_and_spread
+from selfpose.workflow import Experiment
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """A metric of records as pages name it.
+
+    Parameters
+    ----------
+    column, title, unit
+        Its name in records; its name in tables and sentences; what follows a number.
+    higher_is_better
+        Whether a larger number is the better one.
+    digits
+        After the point.
+    """
+
+    column: str
+    title: str
+    unit: str
+    higher_is_better: bool = False
+    digits: int = 1
+
+    @property
+    def label(self) -> str:
+        """Title and unit, for columns and axes."""
+        return f"{self.title}, {self.unit}"
+
+    def text(self, value: float, *, sign: bool = False) -> str:
+        """A value with its unit, or with ``sign`` a difference of two.
+
+        >>> MEASURES["images"][1].text(83.0), MEASURES["images"][1].text(4.0, sign=True)
+        ('83.0 %', '+4.0 points')
+        """
+        unit = "points" if sign and self.unit == "%" else self.unit
+        return f"{value:{'+' if sign else ''}.{self.digits}f} {unit}"
+
+
+_P_MPJPE = Measure(column="p_mpjpe_mm", title="P-MPJPE", unit="mm")
+MEASURES: dict[str, tuple[Measure, ...]] = {
+    "poses": (_P_MPJPE,),
+    "images": (
+        Measure(
+            column="error_2d_percent_side_tolerant",
+            title="2D error, sides forgiven",
+            unit="%",
+            digits=2,
+        ),
+        Measure(
+            column="facing_right_percent", title="facing right", unit="%", higher_is_better=True
+        ),
+        _P_MPJPE,
+    ),
+}
+"""What is shown of runs from true 2D poses and of runs from pictures; the first is the headline."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """The records that stand behind an answer, all of one data set and one preset.
+
+    ``committed`` says that they are not of this build; without records there is no answer yet.
+    """
+
+    experiment: Experiment
+    records: tuple[Record, ...]
+    data: str
+    preset: str
+    committed: bool = False
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """What is shown of these runs."""
+        return MEASURES[self.experiment.base["input"]]
+
+    @property
+    def variants(self) -> list[str]:
+        """Every variant of the experiment; where they are a sweep, by the number they set."""
+        names = list(self.experiment.variants)
+        return sorted(names, key=self.position) if self.experiment.over else names
+
+    def position(self, variant: str) -> float:
+        """The number that a variant of a sweep sets."""
+        over = self.experiment.over
+        for record in self.records:
+            if record["variant"] == variant:
+                return float(record["parameters"][over])
+        values = {**PRESETS[self.preset], **self.experiment.variants[variant]}
+        return float(values.get(over, getattr(Config(), over)))
+
+    def values(self, variant: str, measure: Measure) -> list[float]:
+        """One number a run of that variant, by seed."""
+        found = [r for r in self.records if r["variant"] == variant]
+        found.sort(key=lambda record: record["seed"])
+        return [r["metrics"][measure.column] for r in found if measure.column in r["metrics"]]
+
+    @property
+    def present(self) -> list[str]:
+        """Variants that have runs."""
+        having = {record["variant"] for record in self.records}
+        return [name for name in self.variants if name in having]
+
+    @property
+    def source(self) -> str:
+        """Where the records are from, in words."""
+        where = "committed records" if self.committed else "this build"
+        return f"{where}, {self.data} data, preset `{self.preset}`"
+
+    @property
+    def command(self) -> str:
+        """The command that makes the runs."""
+        data = self.data if self.data in self.experiment.data else self.experiment.data[0]
+        known = list(self.experiment.presets)
+        preset = self.preset if self.preset in known else known[0]
+        folder = "" if data == "embedded" else " --data-root FOLDER"
+        return (
+            f".venv/bin/selfpose campaign --experiments {self.experiment.name} "
+            f"--preset {preset} --data {data}{folder}"
+        )
+
+
+def records_for(
+    experiment: Experiment,
+    runs: Sequence[Record],
+    committed: Sequence[Record],
+    *,
+    data: str,
+    preset: str,
+) -> Evidence:
+    """The runs of this build that answer a question or, where they are too few, committed ones.
+
+    Parameters
+    ----------
+    experiment
+        The question.
+    runs, committed
+        Records of this build, and those under ``results/``.
+    data, preset
+        Of this build. Two variants of it are enough to compare; else the committed records of the
+        same data go before those of others, then the set with more variants, then the longer
+        preset.
+    """
+    here = _of(experiment, runs, data=data, preset=preset)
+    groups = {(str(r["dataset"]), str(r.get("preset"))) for r in committed}
+    there = [
+        found
+        for group_data, group_preset in sorted(groups)
+        if (
+            found := _of(experiment, committed, data=group_data, preset=group_preset, there=True)
+        ).records
+    ]
+    if len(here.present) > 1 or not there:
+        return here
+    length = list(PRESETS)
+
+    def worth(found: Evidence) -> tuple[bool, int, int]:
+        rank = length.index(found.preset) if found.preset in length else -1
+        return found.data == data, len(found.present), rank
+
+    best = max(there, key=worth)
+    return here if here.records and len(best.present) < 2 else best
+
+
+def _of(
+    experiment: Experiment,
+    records: Sequence[Record],
+    *,
+    data: str,
+    preset: str,
+    there: bool = False,
+) -> Evidence:
+    found = [
+        r
+        for r in records
+        if r["experiment"] == experiment.name
+        and r["variant"] in experiment.variants
+        and (r["dataset"], r.get("preset")) == (data, preset)
+    ]
+    return Evidence(
+        experiment=experiment, records=tuple(found), data=data, preset=preset, committed=there
+    )
+
+
+def is_clear(a: Sequence[float], b: Sequence[float]) -> bool | None:
+    """Whether two means differ by more than twice the standard error of their difference.
+
+    ``None`` where a mean stands on one run, whose spread nobody knows.
+
+    >>> is_clear([1.0, 1.1, 0.9], [2.0, 2.1, 1.9]), is_clear([1.0, 3.0], [2.0, 4.0])
+    (True, False)
+    """
+    if min(len(a), len(b)) < 2:
+        return None
+    error = math.sqrt(statistics.variance(a) / len(a) + statistics.variance(b) / len(b))
+    return abs(statistics.mean(a) - statistics.mean(b)) > 2 * error
+
+
+def answer_rows(evidence: Evidence) -> dict[str, dict[str, Any]]:
+    """Rows for :func:`selfpose.pages.number_table`: what each variant changes, mean ± spread (n).
+
+    In brackets stands the number of runs, of different seeds.
+    """
+    import pandas as pd
+
+    return {
+        name: {"changes": describe(evidence.experiment.variants[name])}
+        | {
+            m.label: mean_and_spread(pd.Series(evidence.values(name, m), dtype=float), m.digits)
+            for m in evidence.measures
+        }
+        for name in evidence.variants
+    }
+
+
+def describe(overrides: dict[str, Any]) -> str:
+    """What a variant changes, in a few words.
+
+    >>> describe({"channels": 1, "drop": ["side"]}), describe({})
+    ('channels = 1, without side', 'nothing')
+    """
+    words = [
+        f"without {' and '.join(value)}" if name == "drop" else f"{name} = {value}"
+        for name, value in overrides.items()
+    ]
+    return ", ".join(words) or "nothing"
+
+
+def answer_sentence(evidence: Evidence) -> str:
+    """The answer that the records give, as Markdown, with the number of seeds behind it.
+
+    Without records it says so, with the command that makes them.
+    """
+    if len(evidence.present) < 2:
+        have = f"only `{evidence.present[0]}` of" if evidence.present else "none of"
+        return (
+            f"**Missing**: {have} the {len(evidence.variants)} variants has records. "
+            f"`{evidence.command}` makes them."
+        )
+    say = _answer_of_sweep if evidence.experiment.over else _answer_of_variants
+    parts = [say(evidence, evidence.measures[0])]
+    parts += [_extremes(evidence, measure) for measure in evidence.measures[1:]]
+    counts = [len(evidence.values(name, evidence.measures[0])) for name in evidence.present]
+    if max(counts) == 1:
+        seeds = "one seed behind each number, so that small differences are no finding"
+    elif min(counts) == max(counts):
+        seeds = f"{counts[0]} seeds behind each number"
+    else:
+        seeds = f"{min(counts)} to {max(counts)} seeds behind each number"
+    parts.append(f"({evidence.source}; {seeds}.)")
+    if absent := [f"`{name}`" for name in evidence.variants if name not in evidence.present]:
+        parts.append(f"Missing: {', '.join(absent)}; `{evidence.command}` makes them.")
+    return " ".join(part for part in parts if part)
+
+
+def _means(evidence: Evidence, measure: Measure) -> dict[str, float]:
+    values = {name: evidence.values(name, measure) for name in evidence.present}
+    return {name: statistics.mean(found) for name, found in values.items() if found}
+
+
+def _clearness(evidence: Evidence, measure: Measure, a: str, b: str) -> str:
+    clear = is_clear(evidence.values(a, measure), evidence.values(b, measure))
+    if clear is None:
+        return ""
+    return f", {'beyond' if clear else 'within'} the spread of seeds"
+
+
+def _answer_of_variants(evidence: Evidence, measure: Measure) -> str:
+    """The first variant against the ones that change it most, for the worse and for the better."""
+    means = _means(evidence, measure)
+    reference = evidence.present[0]
+    start = f"{measure.title} is {measure.text(means[reference])} with `{reference}`"
+    changes = {n: v - means[reference] for n, v in means.items() if n != reference}
+    worst = (min if measure.higher_is_better else max)(changes, key=changes.__getitem__)
+    best = (max if measure.higher_is_better else min)(changes, key=changes.__getitem__)
+    improves = changes[best] > 0 if measure.higher_is_better else changes[best] < 0
+    worsens = changes[worst] < 0 if measure.higher_is_better else changes[worst] > 0
+
+    def told(name: str) -> str:
+        clear = _clearness(evidence, measure, reference, name)
+        return f"`{name}` ({measure.text(changes[name], sign=True)}{clear})"
+
+    if len(changes) == 1:
+        verdict = "better" if improves else "worse" if worsens else "the same"
+        return f"{start}; {verdict} with {told(best)}."
+    end = f"worst with {told(worst)}" if worsens else "no variant makes it worse"
+    other = f"best with {told(best)}" if improves else "no variant makes it better"
+    return f"{start}; {end}, {other}."
+
+
+def _answer_of_sweep(evidence: Evidence, measure: Measure) -> str:
+    """Where the measure is best and worst, and whether it goes one way."""
+    means = _means(evidence, measure)
+    over = evidence.experiment.over
+    best, worst = _best_and_worst(means, measure)
+    steps = [
+        b - a for a, b in zip(list(means.values())[:-1], list(means.values())[1:], strict=True)
+    ]
+    way = ""
+    if len(steps) > 1 and all(step < 0 for step in steps):
+        way = f" It falls all along as `{over}` grows."
+    elif len(steps) > 1 and all(step > 0 for step in steps):
+        way = f" It rises all along as `{over}` grows."
+    return (
+        f"{measure.title} is best at `{over}` = {evidence.position(best):g} "
+        f"({measure.text(means[best])}) and worst at {evidence.position(worst):g} "
+        f"({measure.text(means[worst])}{_clearness(evidence, measure, best, worst)}).{way}"
+    )
+
+
+def _best_and_worst(means: dict[str, float], measure: Measure) -> tuple[str, str]:
+    low, high = min(means, key=means.__getitem__), max(means, key=means.__getitem__)
+    return (high, low) if measure.higher_is_better else (low, high)
+
+
+def _extremes(evidence: Evidence, measure: Measure) -> str:
+    means = _means(evidence, measure)
+    if len(means) < 2:
+        return ""
+    best, worst = _best_and_worst(means, measure)
+    return (
+        f"{measure.title[0].upper()}{measure.title[1:]}: best {measure.text(means[best])} "
+        f"(`{best}`), worst {measure.text(means[worst])} (`{worst}`)."
+    )
+
+
+def ablation_figure(evidence: Evidence) -> Figure:
+    """A panel for each measure: each run a dot, their mean a bar, or a line over a sweep.
+
+    Variants without runs keep their row, marked as missing; without any record the figure says so.
+    """
+    if not evidence.records:
+        figure = new_figure(7.0, 0.5)
+        figure.text(0.5, 0.5, "missing: no records yet", ha="center", va="center", fontsize=9)
+        return figure
+    draw = _draw_sweep if evidence.experiment.over else _draw_variants
+    n = len(evidence.measures)
+    height = 2.8 if evidence.experiment.over else 0.9 + 0.27 * len(evidence.variants)
+    figure = new_figure(7.0 if n > 1 or not evidence.experiment.over else 4.5, height)
+    axes = figure.subplots(1, n, squeeze=False, sharey=not evidence.experiment.over)[0]
+    for ax, measure in zip(axes, evidence.measures, strict=True):
+        draw(ax, evidence, measure)
+        ax.tick_params(labelsize=8)
+    return figure
+
+
+def _draw_variants(ax: Any, evidence: Evidence, measure: Measure) -> None:
+    for row, name in enumerate(evidence.variants):
+        values = evidence.values(name, measure)
+        if not values:
+            ax.text(0, row, " missing", va="center", fontsize=8)
+            continue
+        ax.barh(row, statistics.mean(values), color="#9ecae1", height=0.7)
+        ax.plot(values, [row] * len(values), "o", color="#08519c", markersize=4)
+    reference = evidence.values(evidence.variants[0], measure)
+    if reference:
+        ax.axvline(statistics.mean(reference), color="#444444", linestyle=":", linewidth=1.0)
+    names = [name.replace("_", " ") for name in evidence.variants]
+    ax.set_yticks(range(len(names)), names)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.set_xlim(left=0)
+    ax.set_xlabel(measure.label, fontsize=8)
+
+
+def _draw_sweep(ax: Any, evidence: Evidence, measure: Measure) -> None:
+    places = {name: evidence.position(name) for name in evidence.present}
+    means = _means(evidence, measure)
+    for name in means:
+        values = evidence.values(name, measure)
+        ax.plot([places[name]] * len(values), values, "o", color="#08519c", markersize=4)
+    ax.plot([places[name] for name in means], list(means.values()), color="#9ecae1", zorder=1)
+    if min(places.values()) > 0 and max(places.values()) >= 4 * min(places.values()):
+        ax.set_xscale("log")
+    ticks = [places[name] for name in places]
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.minorticks_off()
+    ax.set_xlabel(evidence.experiment.over, fontsize=8)
+    ax.set_ylabel(measure.label, fontsize=8)
+
+
+__all__ = [
+    "MEASURES",
+    "Evidence",
+    "Measure",
+    "ablation_figure",
+    "answer_rows",
+    "answer_sentence",
+    "describe",
+    "is_clear",
+    "records_for",
+]

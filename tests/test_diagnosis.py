@@ -1,0 +1,157 @@
+"""Failing runs beside healthy ones: found where they lie, from one place, and put into words."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from selfpose import evaluation
+from selfpose.config import LIFTING_TERMS, Config
+from selfpose.data.protocol import PoseDataset
+from selfpose.diagnosis import (
+    FAILURES,
+    Failure,
+    failure_figure,
+    failure_sentence,
+    find_comparison,
+    finished_seed,
+    places,
+)
+from selfpose.training import build_pipeline
+from selfpose.workflow import read_experiments
+
+FAILURE = Failure(
+    title="too much",
+    stage="lifting",
+    cells=(("diagnosis/bad", "diagnosis/good"), ("ablation/bad", "ablation/good")),
+    columns={"e": "error"},
+)
+
+
+def finish(folder: Path, cell: str, error: float, *, seed: int = 0, stage: str = "lifting") -> None:
+    """A finished run with one logged number."""
+    run = folder / cell / f"seed{seed}"
+    run.mkdir(parents=True)
+    (run / "record.json").write_text("{}")
+    rows = [{"step": 0.0, "e": 9.0}, {"step": 20.0, "e": error}]
+    (run / "history.json").write_text(json.dumps({stage: rows}))
+
+
+def last(frame: pd.DataFrame) -> float:
+    return float(frame["e"].iloc[-1])
+
+
+def test_both_runs_come_from_one_place(tmp_path: Path) -> None:
+    build, committed = tmp_path / "build", tmp_path / "results"
+    finish(build, "diagnosis/bad", 1.0)
+    finish(committed / "cmu-quick", "diagnosis/good", 2.0)
+    where = places(build, data="embedded", results=committed)
+    assert find_comparison(FAILURE, where) is None
+    finish(committed / "cmu-quick", "diagnosis/bad", 3.0)
+    found = find_comparison(FAILURE, where)
+    assert found is not None
+    assert (last(found.failing), last(found.healthy)) == (3, 2)
+    assert found.where.endswith("results/cmu-quick")
+    finish(build, "diagnosis/good", 4.0)
+    found = find_comparison(FAILURE, where)
+    assert found is not None
+    assert (last(found.failing), last(found.healthy)) == (1, 4)
+    assert found.where.endswith("this build")
+
+
+def test_the_better_pair_comes_before_the_nearer_place(tmp_path: Path) -> None:
+    build, committed = tmp_path / "build", tmp_path / "results"
+    for cell in ("ablation/bad", "ablation/good"):
+        finish(build, cell, 1.0)
+    where = places(build, data="embedded", results=committed)
+    assert where == [("this build", build)]
+    found = find_comparison(FAILURE, where)
+    assert found is not None
+    assert "ablation/bad" in found.where
+    for cell in ("diagnosis/bad", "diagnosis/good"):
+        finish(committed / "embedded-quick", cell, 2.0)
+    found = find_comparison(FAILURE, places(build, data="embedded", results=committed))
+    assert found is not None
+    assert last(found.failing) == 2
+
+
+def test_own_data_come_before_other_data(tmp_path: Path) -> None:
+    for name in ("cmu-quick", "embedded-quick", "embedded-standard"):
+        (tmp_path / name).mkdir()
+    names = [name for name, _ in places(tmp_path / "runs", data="embedded", results=tmp_path)]
+    assert names[0] == "this build"
+    assert [name.rpartition("/")[2] for name in names[1:]] == [
+        *("embedded-quick", "embedded-standard", "cmu-quick")
+    ]
+
+
+def test_an_unfinished_run_is_no_run(tmp_path: Path) -> None:
+    finish(tmp_path, "a/b", 1.0, seed=2)
+    (tmp_path / "a" / "b" / "seed0").mkdir()
+    seed = finished_seed(tmp_path, "a/b")
+    assert seed is not None
+    assert seed.name == "seed2"
+    assert finished_seed(tmp_path, "a/c") is None
+
+
+def test_a_run_without_the_stage_shows_nothing(tmp_path: Path) -> None:
+    for cell in ("diagnosis/bad", "diagnosis/good"):
+        finish(tmp_path, cell, 1.0, stage="images")
+    assert find_comparison(FAILURE, [("this build", tmp_path)]) is None
+
+
+def test_the_sentence_says_the_last_numbers_or_the_command(tmp_path: Path) -> None:
+    missing = failure_sentence(FAILURE, None, data="cmu", preset="quick")
+    assert missing.startswith("*Missing")
+    assert "--cell diagnosis/bad/seed0 --data cmu --preset quick" in missing
+    finish(tmp_path, "diagnosis/bad", 7.25)
+    finish(tmp_path, "diagnosis/good", 2.0)
+    found = find_comparison(FAILURE, [("this build", tmp_path)])
+    assert found is not None
+    said = failure_sentence(FAILURE, found, data="embedded", preset="quick")
+    assert "error 7.25 against 2 (" in said
+    (ax,) = failure_figure(FAILURE, found).axes
+    assert [line.get_label() for line in ax.lines] == ["healthy", "too much"]
+    old = Failure(title="x", stage="lifting", cells=FAILURE.cells, columns={"newer": "newer"})
+    assert "before the monitors" in failure_sentence(old, found, data="embedded", preset="quick")
+
+
+@pytest.mark.parametrize("changes", [{"cells": ()}, {"columns": {}}])
+def test_an_empty_failure_is_refused(changes: dict) -> None:
+    with pytest.raises(ValueError, match="needs cells to compare and columns"):
+        Failure(
+            **(
+                {"title": "x", "stage": "images", "cells": (("a/b", "a/c"),)}
+                | {"columns": {"e": "e"}}
+                | changes
+            )
+        )
+
+
+def test_every_failure_is_an_experiment_that_can_be_run() -> None:
+    experiments = {e.name: e for e in read_experiments()}
+    for name, failure in FAILURES.items():
+        for cell in failure.cells[0]:
+            experiment, variant = cell.split("/")
+            assert variant in experiments[experiment].variants
+            images = experiments[experiment].base["input"] == "images"
+            assert failure.stage == ("images" if images else "lifting")
+        assert failure.cells[0][0].endswith(f"/{name}")
+
+
+def test_every_column_of_a_failure_is_logged(tiny_dataset: PoseDataset) -> None:
+    """A mistyped column would show an empty panel for ever."""
+    config = Config.for_run(preset="smoke")
+    pipeline = build_pipeline(tiny_dataset, config)
+    networks = torch.nn.ModuleDict({"phi": pipeline.phi, "omega": pipeline.omega})
+    lifting = {*evaluation.monitor_lifting(pipeline, tiny_dataset), *LIFTING_TERMS}
+    images = {
+        *evaluation.monitor_images(pipeline, networks, tiny_dataset, gamma=config.gamma),
+        *("D", "critic", "margin"),
+    }
+    for failure in FAILURES.values():
+        logged = lifting if failure.stage == "lifting" else images
+        levels = {name for name in (failure.levels or {}).values() if isinstance(name, str)}
+        assert {*failure.columns, *(failure.levels or {}), *levels} <= logged

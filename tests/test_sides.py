@@ -1,0 +1,100 @@
+"""The prior on left and right, and clips that decide together."""
+
+import itertools
+
+import torch
+from torch.nn.functional import logsigmoid
+
+from selfpose.sides import SidePrior, clip_log_odds, side_loss
+from selfpose.skeleton import HUMAN_17
+
+FLIP = list(HUMAN_17.flip)
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def poses(n, seed=0):
+    """Poses that move a little from one to the next."""
+    g = generator(seed)
+    steps = 0.03 * torch.randn(n, 17, 2, generator=g)
+    return 0.1 * torch.randn(1, 17, 2, generator=g) + steps.cumsum(dim=0)
+
+
+def enumerated(log_odds, pose, *, sigma, cap, trust, own):
+    """The same posterior by trying every naming of one clip."""
+    n = len(pose)
+    stay = (pose[1:] - pose[:-1]).square().sum(dim=(1, 2))
+    change = (pose[1:, FLIP] - pose[:-1]).square().sum(dim=(1, 2))
+    agree = ((change - stay) / (2 * sigma**2)).clamp(-cap, cap)
+    score = {}
+    for naming in itertools.product((1, -1), repeat=n):
+        unary = sum(
+            logsigmoid(s * (trust * o + own)) for s, o in zip(naming, log_odds, strict=True)
+        )
+        pairs = sum(
+            logsigmoid(a * b * link) for a, b, link in zip(naming, naming[1:], agree, strict=False)
+        )
+        score[naming] = float(unary + pairs)
+    total = torch.tensor(list(score.values())).double()
+    signs = torch.tensor(list(score)).double()
+    return torch.stack(
+        [
+            total[signs[:, k] > 0].logsumexp(0) - total[signs[:, k] < 0].logsumexp(0)
+            for k in range(n)
+        ]
+    )
+
+
+def test_clips_decide_as_an_enumeration_of_all_namings_would():
+    g = generator(1)
+    pose, odds = poses(6), torch.randn(6, generator=g)
+    options = {"sigma": 0.05, "cap": 3.0, "trust": 0.7, "own": 0.4}
+    got = clip_log_odds(odds, pose, torch.zeros(6).long(), HUMAN_17, **options)
+    torch.testing.assert_close(got.double(), enumerated(odds, pose, **options), atol=1e-3, rtol=0)
+
+
+def test_clips_do_not_hear_each_other():
+    g = generator(2)
+    pose, odds = poses(9), torch.randn(9, generator=g)
+    sequence = torch.tensor([4, 4, 4, 4, 9, 7, 7, 7, 7])
+    together = clip_log_odds(odds, pose, sequence, HUMAN_17)
+    apart = [
+        clip_log_odds(odds[sequence == k], pose[sequence == k], sequence[sequence == k], HUMAN_17)
+        for k in (4, 9, 7)
+    ]
+    torch.testing.assert_close(together, torch.cat(apart))
+    torch.testing.assert_close(together[4], 0.3 * odds[4] + 0.3)
+
+
+def test_renaming_one_picture_of_a_clip_changes_the_sign_of_its_odds_alone():
+    pose, odds = poses(5, seed=3), torch.randn(5, generator=generator(3))
+    clip = torch.zeros(5).long()
+    before = clip_log_odds(odds, pose, clip, HUMAN_17, own=0.0)
+    renamed, negated = pose.clone(), odds.clone()
+    renamed[2], negated[2] = pose[2, FLIP], -odds[2]
+    sign = torch.tensor([1.0, 1, -1, 1, 1])
+    after = clip_log_odds(negated, renamed, clip, HUMAN_17, own=0.0)
+    torch.testing.assert_close(after, sign * before, atol=1e-4, rtol=1e-4)
+
+
+def test_one_sure_picture_decides_a_quiet_clip():
+    pose = poses(1).expand(10, 17, 2)
+    odds = torch.zeros(10)
+    odds[0] = 20.0
+    assert (clip_log_odds(odds, pose, torch.zeros(10).long(), HUMAN_17) > 1).all()
+
+
+def test_the_prior_is_antisymmetric():
+    prior = SidePrior(skeleton=HUMAN_17, width=16)
+    pose = 0.05 * torch.randn(4, 17, 2, generator=generator())
+    torch.testing.assert_close(prior(pose), -prior(pose[:, FLIP]))
+
+
+def test_undecided_pictures_are_left_alone():
+    g = generator()
+    image, teacher = torch.rand(2, 3, 8, 8, generator=g), torch.rand(2, 3, 8, 8, generator=g)
+    assert side_loss(image, teacher, torch.zeros(2)) == 0
+    assert side_loss(teacher, teacher, torch.full((2,), 5.0)) == 0
+    assert side_loss(teacher, teacher, torch.full((2,), -5.0)) > 0
