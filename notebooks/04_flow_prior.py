@@ -53,11 +53,12 @@ from selfpose.camera import lift, rotate_about_root
 from selfpose.config import Config
 from selfpose.cycle import project_ahead, view_change
 from selfpose.flow import AffineCoupling, FlowPrior, WhiteningPCA
+from selfpose.lifting import flow_stage
 from selfpose.pages import number_table, show_source
 from selfpose.runs import DataChoice
 from selfpose.skeleton import mirror_pose
 from selfpose.stages import Runner
-from selfpose.training import build_pipeline, flow_stage
+from selfpose.training import build_pipeline
 from selfpose.widgets import figure_slider
 
 plots.use_style()

@@ -213,9 +213,14 @@ def seeds_of(experiment, stage):
         if wanted <= r.items():
             name = f"results, {r['dataset']}, {r['preset']}"
             groups.setdefault(name, (results, []))[1].append(r)
-    # At equal numbers, these data come before others.
+    # At equal numbers this build comes first, then its data before others.
     name, (root, chosen) = max(
-        groups.items(), key=lambda item: (len(item[1][1]), data in item[0].split(", "))
+        groups.items(),
+        key=lambda item: (
+            len(item[1][1]),
+            item[0] == "this build",
+            data in item[0].split(", "),
+        ),
     )
     found = {f"seed {r['seed']}": read_history(root / r["path"]).get(stage) for r in chosen}
     return name, {seed: history for seed, history in found.items() if history is not None}

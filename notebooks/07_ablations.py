@@ -48,16 +48,16 @@ from pathlib import Path
 
 import torch
 
-from selfpose.answers import ablation_figure, answer_rows, answer_sentence, records_for
+from selfpose.answers import ablation_figure, answer_rows, answer_sentence, describe, records_for
 from selfpose.config import BASE_TERMS, LIFTING_TERMS, Config
 from selfpose.figures import error_bars
+from selfpose.lifting import lifting_terms
 from selfpose.metrics import procrustes, root_centred
 from selfpose.pages import number_table, show_source
 from selfpose.pipeline import load
 from selfpose.plots import pose_row_3d
 from selfpose.records import WEIGHTS, published_records, read_records
 from selfpose.runs import DataChoice
-from selfpose.training import lifting_terms
 from selfpose.widgets import figure_slider
 from selfpose.workflow import read_experiments
 
@@ -147,7 +147,7 @@ effects = {
 worst = max(effects, key=effects.get) if effects else None
 counts = sorted({row["runs"] for row in rows.values()})
 Markdown(
-    f"In these runs, leaving out **{', '.join(variants[worst]['drop'])}** costs most: "
+    f"In these runs, **{worst}** ({describe(variants[worst])}) costs most: "
     f"{effects[worst]:+.0f} mm of P-MPJPE. Runs behind each row: {', '.join(map(str, counts))}. "
     "A difference of a few millimetres on one seed is not a finding."
     if worst
@@ -206,8 +206,8 @@ figure_slider(
 # ## One question after the other
 #
 # Each answer below is a table, a figure and a sentence that is made from the numbers, with the number
-# of seeds behind it. A difference is *beyond the spread of seeds* if it exceeds twice its standard error over them.
-# The first row of a table is what the others are compared with.
+# of seeds behind it. A difference is *beyond the spread of seeds* if it exceeds twice its standard
+# error over them. Where the variants are no numbers, the first is what the others are compared with.
 
 # %% tags=["hide-input"]
 from IPython.display import display

@@ -10,20 +10,15 @@ from selfpose.camera import azimuth_rotation, lift
 from selfpose.config import Config
 from selfpose.data.protocol import LabelledSet, PoseDataset
 from selfpose.evaluation import errors, errors_2d, errors_3d, mean_errors, predict_test
+from selfpose.imaging import encode
 from selfpose.losses import redrawing_loss, regressor_loss
 from selfpose.metrics import root_centred
+from selfpose.optimise import decay_rate, descend, numbers
 from selfpose.pipeline import PosePipeline, Prediction, images_to_input
 from selfpose.render import draw_skeleton
 from selfpose.skeleton import Skeleton, mirror_pose
 from selfpose.stages import Runner, Stage
-from selfpose.training import (
-    build_pipeline,
-    decay_rate,
-    descend,
-    encode,
-    numbers,
-    run_identity,
-)
+from selfpose.training import build_pipeline, run_identity
 
 
 def flat_pose(pipeline: PosePipeline, prediction: Prediction) -> Float[Tensor, "b J 3"]:

@@ -122,7 +122,7 @@ def test_a_full_disk_at_the_end_loses_no_training(
     def forbidden(*given: Any) -> None:
         raise AssertionError("a finished stage was trained again")
 
-    monkeypatch.setattr("selfpose.training.descend", forbidden)
+    monkeypatch.setattr("selfpose.lifting.descend", forbidden)
     monkeypatch.setattr("selfpose.baselines.descend", forbidden)
     assert run(tiny_dataset, tmp_path)["metrics"]
 

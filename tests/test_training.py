@@ -14,19 +14,14 @@ from selfpose.config import LIFTING_TERMS, Config
 from selfpose.data.embedded import load_embedded
 from selfpose.data.protocol import ImageSet, PoseDataset
 from selfpose.evaluation import evaluate
+from selfpose.imaging import shielded
+from selfpose.lifting import bone_weight, lifting_terms
 from selfpose.networks import PoseRegressor
+from selfpose.optimise import decay_rate, descend
 from selfpose.pipeline import PosePipeline
 from selfpose.skeleton import Skeleton
 from selfpose.stages import Runner, TrainingDiverged, step_generator
-from selfpose.training import (
-    bone_weight,
-    build_pipeline,
-    decay_rate,
-    descend,
-    lifting_terms,
-    shielded,
-    train,
-)
+from selfpose.training import build_pipeline, train
 
 TINY: dict[str, Any] = {
     "preset": "smoke",
@@ -97,7 +92,7 @@ def test_training_from_pictures_lowers_its_error(dataset: PoseDataset) -> None:
     assert end[name] < 0.6 * start[name]
     assert end[name] < 0.75 * mean_pose_errors(dataset)[name]
     assert end["alignment_own"] < 0.5 * end["alignment_shuffled"]
-    assert end["spread"] > 2 * start["spread"]
+    assert end["spread"] > 0.2
 
 
 @pytest.mark.slow
@@ -127,7 +122,9 @@ def test_lifting_beats_the_flat_pose(dataset: PoseDataset) -> None:
 def test_every_variant_runs_to_its_end(tiny_dataset: PoseDataset, variant: str) -> None:
     pipeline, runner = run(tiny_dataset, tiny(variant=variant))
     joint = variant == "paper"
-    stages = ["flow", "images"] if joint else ["flow", "lifting", "sides", "images"]
+    stages = ["flow", "images"]
+    if not joint:
+        stages = ["flow", "lifting", "regressor", "sides", "images"]
     assert list(runner.history) == list(runner.seconds) == stages
     last = runner.history["images"][-1]
     assert ("NF" in last) == joint
@@ -155,6 +152,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(
         ("selfpose", "flow", 3),
         ("selfpose", "lifting", 0),
         ("selfpose", "lifting", 7),
+        ("selfpose", "regressor", 5),
         ("selfpose", "sides", 4),
         ("selfpose", "images", 0),
         ("selfpose", "images", 5),
@@ -269,10 +267,10 @@ def test_bone_weight_ramps_from_nothing_to_all() -> None:
 
 
 def test_rates_decay_in_the_second_half() -> None:
-    optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.2)
     rates = []
     for step in range(100):
-        decay_rate(optimiser, 0.2, step, 100)
+        decay_rate(optimiser, step, 100)
         rates.append(optimiser.param_groups[0]["lr"])
     assert rates[:51] == [0.2] * 51
     assert rates == sorted(rates, reverse=True)

@@ -1,0 +1,72 @@
+"""Draws of pictures with their foregrounds, and of unpaired poses, seen the same way."""
+
+from dataclasses import dataclass
+
+import torch
+
+from selfpose._typing import Tensor
+from selfpose.augment import ViewChange, draw_view_change
+from selfpose.config import Config
+from selfpose.data.protocol import PoseDataset
+from selfpose.foreground import static_foreground
+from selfpose.pipeline import images_to_input
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """Some pictures as a step sees them."""
+
+    rows: Tensor  # (b) numbers of the pictures
+    image: Tensor  # (b, 3, H, H) in [−1, 1]
+    foreground: Tensor | None  # (b, 1, H, H) in [0, 1]
+    change: ViewChange | None
+
+
+class Pictures:
+    """Draws of pictures with their foregrounds, and of unpaired poses, seen the same way."""
+
+    def __init__(self, dataset: PoseDataset, config: Config, device: torch.device) -> None:
+        part = dataset.unlabelled
+        self.config, self.device, self.skeleton = config, device, dataset.skeleton
+        self.images, self.sequence = part.images.to(device), part.sequence.to(device)
+        self.poses = (dataset.unpaired / dataset.image_size).to(device)
+        self.foreground: Tensor | None = None
+        if config.weight("sil") or config.weight("puppet") or config.swap_background:
+            foreground, backgrounds = static_foreground(part.images, part.sequence)
+            self.foreground = (255 * foreground).round().to(torch.uint8).to(device)
+            self.backgrounds = backgrounds.to(device)
+
+    def draw_backgrounds(self, generator: torch.Generator) -> Tensor:
+        """Backgrounds (b, 3, H, H) in [−1, 1], without a person."""
+        rows = torch.randint(len(self.backgrounds), (self.config.batch,), generator=generator)
+        return images_to_input(self.backgrounds[rows.to(self.device)])
+
+    def draw_images(self, generator: torch.Generator) -> View:
+        """Pictures; half of them before another camera's background, where asked."""
+        n = self.config.batch
+        rows = torch.randint(len(self.images), (n,), generator=generator).to(self.device)
+        x = images_to_input(self.images[rows])
+        front = None if self.foreground is None else self.foreground[rows, None].float() / 255
+        if front is not None and self.config.swap_background:
+            swap = torch.rand(n, 1, 1, 1, generator=generator).to(self.device) < 0.5
+            scene = self.draw_backgrounds(generator)
+            x = torch.where(swap, front * x + (1 - front) * scene, x)
+        change = None
+        if self.config.augment:
+            change = draw_view_change(n, generator=generator, device=self.device)
+            x = change.move_images(x)
+            front = None if front is None else change.move_images(front)
+        return View(rows=rows, image=x, foreground=front, change=change)
+
+    def draw_poses(self, generator: torch.Generator) -> Tensor:
+        """Unpaired poses (b, J, 2) in [0, 1] image coordinates."""
+        n = self.config.batch
+        rows = torch.randint(len(self.poses), (n,), generator=generator).to(self.device)
+        pose = self.poses[rows]
+        if self.config.augment:
+            view = draw_view_change(n, generator=generator, device=self.device)
+            pose = view.move_poses(pose, self.skeleton)
+        return pose
+
+
+__all__ = ["Pictures", "View"]
