@@ -54,6 +54,8 @@ from selfpose.camera import (
 from selfpose.config import Config
 from selfpose.cycle import Cycle, draw_angles, project_ahead, rotation_cycle, view_change
 from selfpose.pages import number_table, show_source
+from selfpose.pipeline import load
+from selfpose.records import published_weights
 from selfpose.runs import DataChoice
 from selfpose.training import build_pipeline
 from selfpose.widgets import figure_slider_2d
@@ -205,12 +207,17 @@ figure
 # %% [markdown]
 # ## Turn it: all round the pose
 #
-# What the other camera sees, $\tilde y$, for one and the same 2D pose lifted in three ways. At
-# azimuth 0° the three agree, if the elevation put back is the one taken out. A quarter turn away
+# What the other camera sees, $\tilde y$, for one and the same 2D pose lifted in several ways; the
+# last, where it is there, is a Λ that was trained and published with this book. At azimuth 0° they agree, if the elevation put back is the one taken out. A quarter turn away
 # the flat pose is a line, and the flipped one leans the wrong way.
 
 # %% tags=["hide-input"]
 ways = {"true depths": true_depth, "flat": zero, "flipped": -true_depth}
+published = published_weights("lifting", "selfpose", dataset.name)
+if published:
+    trained = load(published[0]).lifter
+    with torch.no_grad():
+        ways["trained Λ"] = trained(plane)[0]
 
 
 def seen_from(depth, azimuth_deg, elevation_deg):
@@ -222,8 +229,8 @@ def seen_from(depth, azimuth_deg, elevation_deg):
 
 
 def show_view(azimuth_deg, elevation_deg):
-    figure = plots.new_figure(6.0, 2.5)
-    for ax, (title, depth) in zip(figure.subplots(1, 3), ways.items(), strict=True):
+    figure = plots.new_figure(7.0, 2.2)
+    for ax, (title, depth) in zip(figure.subplots(1, len(ways)), ways.items(), strict=True):
         plots.draw_pose_2d(ax, seen_from(depth, azimuth_deg, elevation_deg), skeleton, joints=False)
         ax.set(title=title, xlim=(-0.18, 0.18), ylim=(0.18, -0.18))
         ax.set_axis_off()
@@ -231,12 +238,14 @@ def show_view(azimuth_deg, elevation_deg):
 
 
 def describe_view(azimuth_deg, elevation_deg):
-    views = [seen_from(depth, azimuth_deg, elevation_deg)[:, 0] for depth in ways.values()]
-    widths = [float(x.max() - x.min()) for x in views]
+    views = {way: seen_from(depth, azimuth_deg, elevation_deg) for way, depth in ways.items()}
+    widths = [
+        f"{way} {10 * float(pose[:, 0].max() - pose[:, 0].min()):.1f}"
+        for way, pose in views.items()
+    ]
     return (
-        f"Turned by {azimuth_deg}°, seen from an elevation of {elevation_deg}°: the true pose is "
-        f"{10 * widths[0]:.1f} hip–head lengths wide, the flat one {10 * widths[1]:.1f}, the "
-        f"flipped one {10 * widths[2]:.1f}."
+        f"Turned by {azimuth_deg}°, seen from an elevation of {elevation_deg}°; width of the pose "
+        f"in hip–head lengths: {', '.join(widths)}."
     )
 
 
@@ -286,6 +295,9 @@ lifters = {
     "the same, all turned alike": trip(true_depth, common, angles=quarter),
     "true, then an error for each pose": trip(true_depth, own),
 }
+if published:
+    with torch.no_grad():
+        lifters["the trained Λ"] = rotation_cycle(plane, trained, root=skeleton.root, angles=angles)
 table = {
     name: {
         "L_2D": losses.reprojection_loss(c.pose_2d, c.pose_2d_back),
@@ -298,7 +310,8 @@ table = {
 number_table(table, digits=2, first="Λ says")
 
 # %% [markdown]
-# Read it by rows, then by columns.
+# Read it by rows, then by columns. The last row, where it is there, is the published Λ: near to
+# nothing in every column, though no column ever told it a depth.
 #
 # - **The first four rows** have no error in any of the three terms. The cycle asks for a *rigid*
 #   body, not for a human one. It cannot tell a pose from its depth flip, nor from a sheet of paper,

@@ -215,6 +215,8 @@ class Campaign:
         How many runs side by side.
     minutes
         Length of the slice; ``None`` has no end, 0 only looks.
+    used_s
+        Seconds of the slice that are gone when it begins, for instance :func:`process_age`.
     say
         Where lines of text go.
     """
@@ -226,6 +228,7 @@ class Campaign:
     device: str = "cpu"
     jobs: int = 2
     minutes: float | int | None = None
+    used_s: float = 0.0
     say: Callable[[str], None] = print
     cells: list[Job] = field(init=False)
 
@@ -289,7 +292,7 @@ class Campaign:
         from the left. However it ends, no run is left behind.
         """
         slice_s = float("inf") if self.minutes is None else 60 * self.minutes
-        end = time.monotonic() + slice_s - min(GRACE_S, 0.1 * slice_s)
+        end = time.monotonic() + slice_s - self.used_s - min(GRACE_S, 0.1 * slice_s)
         queue = sorted(self.of("waiting"), key=lambda job: (not job.begun, job.run.seed))
         told = time.monotonic()
         try:
@@ -396,6 +399,16 @@ class Campaign:
         return "\n".join(lines)
 
 
+def process_age() -> float:
+    """Seconds since this process was started; 0 where the system does not say."""
+    try:
+        started = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
+        uptime = float(Path("/proc/uptime").read_text().split()[0])
+        return max(0.0, uptime - int(started) / os.sysconf("SC_CLK_TCK"))
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
 def lock_path(out: Path) -> Path:
     """The lock that keeps ``make`` and campaigns apart; elsewhere than in build/, campaigns."""
     build = repository_root() / "build"
@@ -420,6 +433,7 @@ __all__ = [
     "error_lines",
     "lock_path",
     "log_tail",
+    "process_age",
     "taking_turns",
     "train_cell",
 ]

@@ -172,7 +172,7 @@ def campaign(
     the others; the next slice tries it again. Exit codes: 0, all is done; 3, there is more to do;
     1, nothing is left but failed runs, or a mistake in the options; 130, Ctrl-C.
     """
-    from selfpose.campaign import Campaign, choose_runs, lock_path
+    from selfpose.campaign import Campaign, choose_runs, lock_path, process_age
     from selfpose.notebooks import repository_root
     from selfpose.workflow import hold_lock
 
@@ -189,7 +189,7 @@ def campaign(
         raise click.ClickException(str(error)) from None
     work = Campaign(
         runs=runs, preset=preset, choice=choice, out=out, device=device, jobs=jobs,
-        minutes=minutes, say=functools.partial(click.echo, err=True),
+        minutes=minutes, used_s=process_age(), say=functools.partial(click.echo, err=True),
     )  # fmt: skip
     try:
         code = work.work()

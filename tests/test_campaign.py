@@ -24,6 +24,7 @@ from selfpose.campaign import (
     data_parameters,
     error_lines,
     lock_path,
+    process_age,
     taking_turns,
 )
 from selfpose.config import Config
@@ -155,6 +156,13 @@ def test_a_slice_of_no_length_only_looks(experiments: Path, tmp_path: Path) -> N
     work = scripted(experiments, tmp_path / "runs", minutes=0)
     assert work.work() == MORE_TO_DO
     assert work.started == []
+
+
+def test_a_slice_counts_what_was_used_before_it_began(experiments: Path, tmp_path: Path) -> None:
+    work = scripted(experiments, tmp_path / "runs", minutes=1, used_s=60.0)
+    assert work.work() == MORE_TO_DO
+    assert work.started == []
+    assert 0 <= process_age() < 86400
 
 
 def test_an_interrupt_stops_the_runs_and_goes_on_up(experiments: Path, tmp_path: Path) -> None:
