@@ -169,7 +169,7 @@ show_source(lifting_terms, bone_weight)
 # One batch through the three networks, untrained and small:
 
 # %%
-tiny = Config.for_run(preset="smoke", overrides={"n_unlabelled": 64, "n_test": 16, "batch": 8})
+tiny = Config.for_run(preset="smoke", overrides={"n_unlabelled": 320, "n_test": 16, "batch": 8})
 demo = DataChoice(name="embedded").load(tiny, progress=False)
 untrained = build_pipeline(demo, tiny)
 predicted = untrained.predict(demo.test.images[:4])
@@ -192,7 +192,7 @@ number_table(
 # %% mystnb={"figure": {"caption": "Above: pictures. Below: puppets in their colours, posed as unpaired poses, before backgrounds of other cameras.", "name": "fig-puppets"}, "image": {"alt": "Two rows of five small pictures: generated people above, and below figures made of round limbs in the same colours and other poses."}} tags=["hide-input"]
 draw = torch.Generator().manual_seed(seed)
 front, scenes = static_foreground(demo.unlabelled.images, demo.unlabelled.sequence)
-some = torch.linspace(0, len(demo.unlabelled) - 1, 5).long()
+some = torch.arange(0, 320, 64) + 20  # one of each clip
 x = demo.unlabelled.images[some].float() / 255
 pose = demo.unpaired[some] / demo.image_size
 colour = puppets.sample_limb_colours(
@@ -211,9 +211,9 @@ figure, cover = puppets.draw_puppets(
     demo.skeleton.bones,
     size=demo.image_size,
 )
-painted = cover * figure + (1 - cover) * scenes[:1].float() / 255
+painted = cover * figure + (1 - cover) * scenes.roll(1, 0).float() / 255
 columns = torch.cat([x, painted], dim=-2)
-picture_row((255 * columns).to(torch.uint8))
+picture_row((255 * columns).to(torch.uint8), height=2.9)
 
 # %% [markdown]
 # ## The run

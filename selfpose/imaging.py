@@ -14,8 +14,8 @@ from selfpose._typing import Float, Tensor
 from selfpose.clips import ClipSides
 from selfpose.config import Config
 from selfpose.data.protocol import PoseDataset
-from selfpose.evaluation import alignment, monitor_2d
-from selfpose.lifting import bone_weight, lifting_terms
+from selfpose.evaluation import monitor_images
+from selfpose.lifting import bone_weight, fixed_elevation, lifting_terms
 from selfpose.networks import Discriminator, PoseRegressor
 from selfpose.optimise import decay_rate, descend, numbers
 from selfpose.pipeline import PosePipeline
@@ -256,7 +256,13 @@ def image_stage(
         return numbers(terms | others)
 
     def monitor() -> dict[str, float]:
-        return monitor_2d(averaged, dataset) | alignment(averaged, dataset, gamma=config.gamma)
+        return monitor_images(
+            pipeline,
+            averaged,
+            dataset,
+            gamma=config.gamma,
+            fixed_elevation=fixed_elevation(config),
+        )
 
     return Stage(
         name="images",
