@@ -84,6 +84,28 @@ def side_loss(
     return (certainty * (image - target).square().mean(dim=(1, 2, 3))).mean()
 
 
+@torch.no_grad()
+def side_accuracy(
+    prior: SidePrior,
+    pose: Float[Tensor, "N J 2"],
+    *,
+    noise: float = 0.0,
+    generator: torch.Generator | None = None,
+) -> float:
+    """Share of poses, their sides named right, that the prior finds likelier than their twins.
+
+    Parameters
+    ----------
+    pose
+        Root-centred 2D poses on the normalised plane.
+    noise
+        Standard deviation of noise on every coordinate (plane units): what is left of the answer
+        when poses are known only so well.
+    """
+    blurred = pose + noise * torch.randn(pose.shape, generator=generator).to(pose.device)
+    return float((prior(blurred) > 0).double().mean())
+
+
 def clip_log_odds(
     log_odds: Float[Tensor, " N"],
     pose: Float[Tensor, "N J 2"],
@@ -146,4 +168,4 @@ def clip_log_odds(
     return (before + evidence + after)[clip, place]
 
 
-__all__ = ["SidePrior", "clip_log_odds", "side_loss", "side_prior_loss"]
+__all__ = ["SidePrior", "clip_log_odds", "side_accuracy", "side_loss", "side_prior_loss"]

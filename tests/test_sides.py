@@ -5,7 +5,7 @@ import itertools
 import torch
 from torch.nn.functional import logsigmoid
 
-from selfpose.sides import SidePrior, clip_log_odds, side_loss
+from selfpose.sides import SidePrior, clip_log_odds, side_accuracy, side_loss
 from selfpose.skeleton import HUMAN_17
 
 FLIP = list(HUMAN_17.flip)
@@ -98,3 +98,14 @@ def test_undecided_pictures_are_left_alone():
     assert side_loss(image, teacher, torch.zeros(2)) == 0
     assert side_loss(teacher, teacher, torch.full((2,), 5.0)) == 0
     assert side_loss(teacher, teacher, torch.full((2,), -5.0)) > 0
+
+
+def test_side_accuracy_of_a_pose_and_its_twin_add_up_to_one_and_noise_brings_a_coin():
+    prior = SidePrior(skeleton=HUMAN_17, width=16)
+    pose = 0.05 * torch.randn(400, 17, 2, generator=generator())
+    both = side_accuracy(prior, pose) + side_accuracy(prior, pose[:, FLIP])
+    assert abs(both - 1) < 1e-9
+    named = torch.where((prior(pose) > 0)[:, None, None], pose, pose[:, FLIP])
+    assert side_accuracy(prior, named) == 1
+    lost = side_accuracy(prior, named, noise=50.0, generator=generator(1))
+    assert 0.4 < lost < 0.6
