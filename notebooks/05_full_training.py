@@ -197,7 +197,7 @@ x = demo.unlabelled.images[some].float() / 255
 pose = demo.unpaired[some] / demo.image_size
 colour = puppets.sample_limb_colours(
     x,
-    front[some, None],
+    front[some, None].float() / 255,
     demo.ceiling.poses_2d[some] / demo.image_size,
     demo.skeleton,
     generator=draw,

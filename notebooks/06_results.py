@@ -129,6 +129,7 @@ number_table(
 
 # %% tags=["hide-input"]
 main = [r for r in records if r["experiment"] in ("end_to_end", "lifting")]
+own = [r for r in main if r["variant"] == "selfpose"]
 floors = ["flat", "mean_pose", "nearest_neighbour", "supervised"]
 
 
@@ -172,7 +173,7 @@ table(
 last = [read_history(Path(runs) / r["path"])["images"].dropna().iloc[-1] for r in pictured]
 number_table(
     {
-        f"{r['experiment']}, seed {r['seed']}": {
+        f"{r['experiment']}, {r['variant']}, seed {r['seed']}": {
             "own": row["alignment_own"],
             "shuffled": row["alignment_shuffled"],
             "spread": row["spread"],
@@ -186,10 +187,10 @@ number_table(
 
 # %% mystnb={"figure": {"caption": "3D error of each run (dots) and their mean (bars); the lines are the floor and the ceiling of lifting.", "name": "fig-results"}, "image": {"alt": "Bars of P-MPJPE for the end-to-end and the lifting runs, with lines for the flat pose, the mean pose and full supervision."}} tags=["hide-input"]
 groups = {
-    f"{name} ({where})": [r["metrics"]["p_mpjpe_mm"] for r in main if r["experiment"] == name]
+    f"{name} ({where})": [r["metrics"]["p_mpjpe_mm"] for r in own if r["experiment"] == name]
     for name, where in (("end_to_end", "from pictures"), ("lifting", "from true 2D"))
 }
-others = [r["baselines"] for r in main if r["experiment"] == "lifting"]
+others = [r["baselines"] for r in own if r["experiment"] == "lifting"]
 lines = {
     name.replace("_", " "): sum(b[name]["p_mpjpe_mm"] for b in others) / len(others)
     for name in floors
@@ -201,28 +202,24 @@ error_bars(groups, xlabel="P-MPJPE, mm (proper rotation)", references=lines)
 # ## While they learn
 #
 # The same test pictures, looked at now and then during the training, one line a seed. Runs of this
-# build where it has more than one, else the committed ones of most seeds.
+# build where it has more than one or the committed ones have no more, else the committed ones of most
+# seeds.
 
 # %% tags=["hide-input"]
 
 
 def seeds_of(experiment, stage):
-    """The histories of the most seeds of one experiment: this build's, or committed ones."""
-    wanted = {"experiment": experiment, "variant": "selfpose"}.items()
-    groups = {"this build": (Path(runs), [r for r in main if wanted <= r.items()])}
+    """Histories of one experiment by seed: this build's, or the most that are committed."""
+    name, root = "this build", Path(runs)
+    chosen = [r for r in own if r["experiment"] == experiment]
+    groups = {}
     for r in committed:
-        if wanted <= r.items():
-            name = f"results, {r['dataset']}, {r['preset']}"
-            groups.setdefault(name, (results, []))[1].append(r)
-    # At equal numbers this build comes first, then its data before others.
-    name, (root, chosen) = max(
-        groups.items(),
-        key=lambda item: (
-            len(item[1][1]),
-            item[0] == "this build",
-            data in item[0].split(", "),
-        ),
-    )
+        if (r["experiment"], r["variant"]) == (experiment, "selfpose"):
+            groups.setdefault((r["dataset"], r["preset"]), []).append(r)
+    # At equal numbers this build's data come before others.
+    most = max(groups, key=lambda g: (len(groups[g]), g[0] == data), default=None)
+    if len(chosen) < 2 and most and len(groups[most]) > len(chosen):
+        name, root, chosen = f"results, {', '.join(most)}", results, groups[most]
     found = {f"seed {r['seed']}": read_history(root / r["path"]).get(stage) for r in chosen}
     return name, {seed: history for seed, history in found.items() if history is not None}
 
@@ -266,14 +263,13 @@ monitor_figure(
 
 # %% tags=["hide-input"]
 first = {}
-for r in main:
+for r in own:
     first.setdefault(r["experiment"], r)
 activities = sorted({a for r in first.values() for a in r["by_activity"]})
 
 
 def over_seeds(experiment, activity, metric="p_mpjpe_mm"):
-    same = [r for r in main if r["experiment"] == experiment]
-    same = [r for r in same if r["variant"] == first[experiment]["variant"]]
+    same = [r for r in own if r["experiment"] == experiment]
     rows = [r["by_activity"].get(activity, {}) for r in same]
     return mean_and_spread(pd.Series([row.get(metric) for row in rows], dtype=float))
 

@@ -335,11 +335,12 @@ figure
 # loss of D goes towards zero; at a draw it is $2 \log 2 \approx 1.39$. Such a D is confident about details,
 # so when Φ changes them the margin swings back as far. The opposite is as bad: a margin of zero for long
 # means a critic that has nothing to say. A silhouette hides the damage, since it holds the 2D poses
-# whatever D does: the 2D error alone would not tell.
+# whatever D does: the 2D error alone would not tell. Both runs below are without puppets and give D
+# the weight that it has in `paper`; they differ in nothing but the critic.
 #
 # **Cure.** A smaller `lr_d`, or the gradient penalty `r1`.
 
-# %% mystnb={"figure": {"caption": "A critic with eight times the learning rate and no gradient penalty, beside a healthy run. Dotted: a critic that cannot tell.", "name": "fig-diagnosis-critic"}, "image": {"alt": "Four panels over the steps of two trainings on pictures: margin of the critic, its loss, the loss of the skeleton network against it, and the 2D error."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "A critic with eight times the learning rate and no gradient penalty, beside the same run with the usual critic; both without puppets. Dotted: a critic that cannot tell.", "name": "fig-diagnosis-critic"}, "image": {"alt": "Four panels over the steps of two trainings on pictures: margin of the critic, its loss, the loss of the skeleton network against it, and the 2D error."}} tags=["hide-input"]
 failure_figure(FAILURES["strong_critic"], found["strong_critic"])
 
 # %% tags=["hide-input"]
@@ -358,7 +359,7 @@ sentence("strong_critic")
 #
 # **Cure.** `lift_from: unpaired`: Λ learns from 2D poses of people, and its terms stay out of Φ and Ω.
 
-# %% mystnb={"figure": {"caption": "Λ trained on the predicted poses from the first step, beside Λ trained on the unpaired poses beforehand. Dotted: real poses.", "name": "fig-diagnosis-joint"}, "image": {"alt": "Six panels over the steps of two trainings on pictures: log-likelihood and spread of predicted 2D poses, mean and deviation of the elevation, 3D error and wrong depth signs."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Λ trained on the predicted poses from the first step, beside Λ trained on the unpaired poses beforehand; both without puppets. Dotted: real poses.", "name": "fig-diagnosis-joint"}, "image": {"alt": "Six panels over the steps of two trainings on pictures: log-likelihood and spread of predicted 2D poses, mean and deviation of the elevation, 3D error and wrong depth signs."}} tags=["hide-input"]
 failure_figure(FAILURES["joint_lifting"], found["joint_lifting"])
 
 # %% tags=["hide-input"]

@@ -1,17 +1,19 @@
 """From records to the answer of an experiment's question: a table, a figure, a sentence."""
 
+import json
 import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
-from selfpose.config import PRESETS, Config
+from selfpose.config import PRESETS, VARIANTS, Config
 from selfpose.plots import new_figure
 from selfpose.records import Record, mean_and_spread
-from selfpose.workflow import Experiment
+from selfpose.workflow import Experiment, campaign_command
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,9 +72,10 @@ MEASURES: dict[str, tuple[Measure, ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """The records that stand behind an answer, all of one data set and one preset.
+    """The records that stand behind an answer, all of one data set, preset and set of parameters.
 
     ``committed`` says that they are not of this build; without records there is no answer yet.
+    ``left_out`` counts those whose parameters differ by more than what their variants change.
     """
 
     experiment: Experiment
@@ -80,6 +83,7 @@ class Evidence:
     data: str
     preset: str
     committed: bool = False
+    left_out: int = 0
 
     @property
     def measures(self) -> tuple[Measure, ...]:
@@ -121,14 +125,14 @@ class Evidence:
 
     @property
     def command(self) -> str:
-        """The command that makes the runs."""
-        data = self.data if self.data in self.experiment.data else self.experiment.data[0]
-        known = list(self.experiment.presets)
-        preset = self.preset if self.preset in known else known[0]
-        folder = "" if data == "embedded" else " --data-root FOLDER"
-        return (
-            f".venv/bin/selfpose campaign --experiments {self.experiment.name} "
-            f"--preset {preset} --data {data}{folder}"
+        """The command that makes the runs; of the missing variants, where the preset has fewer."""
+        listed = self.experiment.presets.get(self.preset, {}).get("variants", self.variants)
+        absent = [name for name in self.variants if name not in self.present]
+        return campaign_command(
+            self.experiment,
+            preset=self.preset,
+            data=self.data,
+            variants=() if set(absent) <= set(listed) else absent,
         )
 
 
@@ -189,23 +193,114 @@ def _of(
         and r["variant"] in experiment.variants
         and (r["dataset"], r.get("preset")) == (data, preset)
     ]
+    kept = _comparable(experiment, found)
     return Evidence(
-        experiment=experiment, records=tuple(found), data=data, preset=preset, committed=there
+        experiment=experiment,
+        records=tuple(kept),
+        data=data,
+        preset=preset,
+        committed=there,
+        left_out=len(found) - len(kept),
     )
 
 
-def is_clear(a: Sequence[float], b: Sequence[float]) -> bool | None:
-    """Whether two means differ by more than twice the standard error of their difference.
+def _set_by(experiment: Experiment, variant: str) -> set[str]:
+    """Parameters that a variant changes, with those of the method that it is named after."""
+    return {*experiment.variants[variant], *VARIANTS.get(variant, {})}
 
-    ``None`` where a mean stands on one run, whose spread nobody knows.
 
-    >>> is_clear([1.0, 1.1, 0.9], [2.0, 2.1, 1.9]), is_clear([1.0, 3.0], [2.0, 4.0])
+def _comparable(experiment: Experiment, records: Sequence[Record]) -> list[Record]:
+    """The records whose parameters differ in nothing but the seed and what their variants set.
+
+    Several versions of a run can lie side by side, for instance under ``results/``. Of them the
+    ones stay that agree with one run of the first variant: with the run that keeps most variants,
+    then most records, then the newest; and of each variant those of one version, most seeds first.
+    """
+    as_now = [
+        r
+        for r in records
+        if all(
+            r["parameters"].get(name) == value
+            for name, value in experiment.variants[r["variant"]].items()
+        )
+    ]
+
+    def agree(a: Record, b: Record) -> bool:
+        free = {"seed", "variant", "label", *_set_by(experiment, a["variant"])}
+        free |= _set_by(experiment, b["variant"])
+        ours, theirs = a["parameters"], b["parameters"]
+        same = all(ours.get(k) == theirs.get(k) for k in {*ours, *theirs} - free)
+        return same and a.get("data_files") == b.get("data_files")
+
+    reference = next(iter(experiment.variants))
+    anchors = [r for r in as_now if r["variant"] == reference] or as_now
+    groups = [([r for r in as_now if agree(anchor, r)], anchor) for anchor in anchors]
+
+    def worth(group: tuple[list[Record], Record]) -> tuple[int, int, str]:
+        members, anchor = group
+        return len({r["variant"] for r in members}), len(members), str(anchor.get("started", ""))
+
+    versions: dict[str, dict[str, list[Record]]] = {}
+    for record in max(groups, key=worth)[0] if groups else []:
+        all_but_seed = {k: v for k, v in record["parameters"].items() if k != "seed"}
+        version = json.dumps(all_but_seed, sort_keys=True)
+        versions.setdefault(record["variant"], {}).setdefault(version, []).append(record)
+    return [
+        record
+        for of_variant in versions.values()
+        for record in max(
+            of_variant.values(), key=lambda v: (len(v), max(str(r.get("started", "")) for r in v))
+        )
+    ]
+
+
+LEVEL = 0.05
+"""Of the test behind "beyond the spread of seeds", for all comparisons of an answer together."""
+FEWEST_SEEDS = 3
+"""Fewer runs of a variant say nothing about their spread."""
+
+
+def welch_p_value(a: Sequence[float], b: Sequence[float]) -> float:
+    """Two-sided p-value of Welch's t-test of equal means; each side needs two numbers or more.
+
+    With v degrees of freedom and tan θ = t / √v, Student's tail is the share of ∫ cosᵛ⁻¹ that lies
+    between θ and π/2, here by the trapezoidal rule. Source: Welch, 1947.
+
+    >>> round(welch_p_value([1.0, 2.0, 3.0], [3.0, 4.0, 5.0]), 3)
+    0.07
+    """
+    shares = [statistics.variance(x) / len(x) for x in (a, b)]
+    apart = abs(statistics.mean(a) - statistics.mean(b))
+    if not sum(shares):
+        return 0.0 if apart else 1.0
+    freedom = sum(shares) ** 2 / sum(
+        share**2 / (len(x) - 1) for share, x in zip(shares, (a, b), strict=True)
+    )
+    low = math.atan(apart / math.sqrt(sum(shares) * freedom))
+    angles = np.linspace(low, math.pi / 2, 20001)
+    # at π/2 rounding must not make the cosine negative
+    heights = np.cos(angles).clip(min=0.0) ** (freedom - 1)
+    tail = (angles[1] - angles[0]) * (heights.sum() - (heights[0] + heights[-1]) / 2)
+    log_gammas = math.lgamma(freedom / 2) - math.lgamma((freedom + 1) / 2)
+    return min(1.0, float(tail) / (0.5 * math.sqrt(math.pi) * math.exp(log_gammas)))
+
+
+def is_clear(a: Sequence[float], b: Sequence[float], *, comparisons: int = 1) -> bool | None:
+    """Whether two means differ by Welch's t-test, at :data:`LEVEL` over that many comparisons.
+
+    Who looks at many variants finds a large difference somewhere: Bonferroni's correction asks
+    each for a p-value smaller by their number. ``None`` where a mean stands on fewer than
+    :data:`FEWEST_SEEDS` runs. The runs share their data, so that the spread is that of training
+    again, not that of other data.
+
+    >>> is_clear([1.0, 1.1, 0.9], [2.0, 2.1, 1.9]), is_clear([1.0, 3.0, 2.0], [2.0, 4.0, 3.0])
     (True, False)
     """
-    if min(len(a), len(b)) < 2:
+    if comparisons < 1:
+        raise ValueError(f"comparisons must be 1 or more, got {comparisons}")
+    if min(len(a), len(b)) < FEWEST_SEEDS:
         return None
-    error = math.sqrt(statistics.variance(a) / len(a) + statistics.variance(b) / len(b))
-    return abs(statistics.mean(a) - statistics.mean(b)) > 2 * error
+    return welch_p_value(a, b) < LEVEL / comparisons
 
 
 def answer_rows(evidence: Evidence) -> dict[str, dict[str, Any]]:
@@ -216,7 +311,7 @@ def answer_rows(evidence: Evidence) -> dict[str, dict[str, Any]]:
     import pandas as pd
 
     return {
-        name: {"changes": describe(evidence.experiment.variants[name])}
+        name: {"changes": _changes(evidence, name)}
         | {
             m.label: mean_and_spread(pd.Series(evidence.values(name, m), dtype=float), m.digits)
             for m in evidence.measures
@@ -225,13 +320,24 @@ def answer_rows(evidence: Evidence) -> dict[str, dict[str, Any]]:
     }
 
 
-def describe(overrides: dict[str, Any]) -> str:
-    """What a variant changes, in a few words.
+def _changes(evidence: Evidence, variant: str) -> str:
+    overrides, over = evidence.experiment.variants[variant], evidence.experiment.over
+    if over and over not in overrides:
+        own = f"{over} = {evidence.position(variant):g}, as in the preset"
+        return ", ".join([own, *([describe(overrides, variant)] if overrides else [])])
+    return describe(overrides, variant)
 
-    >>> describe({"channels": 1, "drop": ["side"]}), describe({})
-    ('channels = 1, without side', 'nothing')
+
+def describe(overrides: dict[str, Any], variant: str = "") -> str:
+    """What a variant of an experiment changes, in a few words.
+
+    A variant that is named after a variant of the method is that one, with the overrides on top.
+
+    >>> describe({"channels": 1, "drop": ["side"]}), describe({}, "full"), describe({}, "paper")
+    ('channels = 1, without side', 'nothing', 'the variant paper')
     """
-    words = [
+    words = [f"the variant {variant}"] if variant in VARIANTS and variant != "selfpose" else []
+    words += [
         f"without {' and '.join(value)}" if name == "drop" else f"{name} = {value}"
         for name, value in overrides.items()
     ]
@@ -243,26 +349,32 @@ def answer_sentence(evidence: Evidence) -> str:
 
     Without records it says so, with the command that makes them.
     """
+    left_out = ""
+    if n := evidence.left_out:
+        left_out = f"{n} more record{'s' if n > 1 else ''} of other parameters left out."
     if len(evidence.present) < 2:
         have = f"only `{evidence.present[0]}` of" if evidence.present else "none of"
         return (
             f"**Missing**: {have} the {len(evidence.variants)} variants has records. "
-            f"`{evidence.command}` makes them."
-        )
+            f"`{evidence.command}` makes them. {left_out}"
+        ).strip()
     say = _answer_of_sweep if evidence.experiment.over else _answer_of_variants
     parts = [say(evidence, evidence.measures[0])]
     parts += [_extremes(evidence, measure) for measure in evidence.measures[1:]]
     counts = [len(evidence.values(name, evidence.measures[0])) for name in evidence.present]
     if max(counts) == 1:
-        seeds = "one seed behind each number, so that small differences are no finding"
+        seeds = "one seed behind each number"
     elif min(counts) == max(counts):
-        seeds = f"{counts[0]} seeds behind each number"
+        seeds = f"{counts[0]} seeds behind each number, all on the same data"
     else:
-        seeds = f"{min(counts)} to {max(counts)} seeds behind each number"
+        seeds = f"{min(counts)} to {max(counts)} seeds behind each number, all on the same data"
+    if min(counts) < FEWEST_SEEDS:
+        fewer = "" if max(counts) < FEWEST_SEEDS else f"where there are fewer than {FEWEST_SEEDS}, "
+        seeds += f": {fewer}an anecdote, no finding"
     parts.append(f"({evidence.source}; {seeds}.)")
     if absent := [f"`{name}`" for name in evidence.variants if name not in evidence.present]:
         parts.append(f"Missing: {', '.join(absent)}; `{evidence.command}` makes them.")
-    return " ".join(part for part in parts if part)
+    return " ".join(part for part in [*parts, left_out] if part)
 
 
 def _means(evidence: Evidence, measure: Measure) -> dict[str, float]:
@@ -270,8 +382,9 @@ def _means(evidence: Evidence, measure: Measure) -> dict[str, float]:
     return {name: statistics.mean(found) for name, found in values.items() if found}
 
 
-def _clearness(evidence: Evidence, measure: Measure, a: str, b: str) -> str:
-    clear = is_clear(evidence.values(a, measure), evidence.values(b, measure))
+def _clearness(evidence: Evidence, measure: Measure, a: str, b: str, comparisons: int) -> str:
+    values = [evidence.values(name, measure) for name in (a, b)]
+    clear = is_clear(*values, comparisons=comparisons)
     if clear is None:
         return ""
     return f", {'beyond' if clear else 'within'} the spread of seeds"
@@ -289,7 +402,7 @@ def _answer_of_variants(evidence: Evidence, measure: Measure) -> str:
     worsens = changes[worst] < 0 if measure.higher_is_better else changes[worst] > 0
 
     def told(name: str) -> str:
-        clear = _clearness(evidence, measure, reference, name)
+        clear = _clearness(evidence, measure, reference, name, len(changes))
         return f"`{name}` ({measure.text(changes[name], sign=True)}{clear})"
 
     if len(changes) == 1:
@@ -305,6 +418,8 @@ def _answer_of_sweep(evidence: Evidence, measure: Measure) -> str:
     means = _means(evidence, measure)
     over = evidence.experiment.over
     best, worst = _best_and_worst(means, measure)
+    # the two were picked out of all pairs
+    clear = _clearness(evidence, measure, best, worst, math.comb(len(means), 2))
     steps = [
         b - a for a, b in zip(list(means.values())[:-1], list(means.values())[1:], strict=True)
     ]
@@ -316,7 +431,7 @@ def _answer_of_sweep(evidence: Evidence, measure: Measure) -> str:
     return (
         f"{measure.title} is best at `{over}` = {evidence.position(best):g} "
         f"({measure.text(means[best])}) and worst at {evidence.position(worst):g} "
-        f"({measure.text(means[worst])}{_clearness(evidence, measure, best, worst)}).{way}"
+        f"({measure.text(means[worst])}{clear}).{way}"
     )
 
 
@@ -391,6 +506,8 @@ def _draw_sweep(ax: Any, evidence: Evidence, measure: Measure) -> None:
 
 
 __all__ = [
+    "FEWEST_SEEDS",
+    "LEVEL",
     "MEASURES",
     "Evidence",
     "Measure",
@@ -400,4 +517,5 @@ __all__ = [
     "describe",
     "is_clear",
     "records_for",
+    "welch_p_value",
 ]

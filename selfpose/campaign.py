@@ -57,7 +57,8 @@ def choose_runs(
     experiments
         Names; all of them by default.
     cells
-        ``experiment/variant/seed<k>``, in place of experiments; any seed will do.
+        ``experiment/variant/seed<k>``, in place of experiments; any seed will do. A cell named
+        twice is one run.
     folder
         Where the experiments are.
 
@@ -72,7 +73,10 @@ def choose_runs(
     runs = matrix(preset=preset, data=data, folder=folder)
     names = [item.name for item in read_experiments(folder)]
     if cells:
-        return [_cell(text, preset=preset, data=data, names=names, folder=folder) for text in cells]
+        named = [
+            _cell(text, preset=preset, data=data, names=names, folder=folder) for text in cells
+        ]
+        return list({run.folder: run for run in named}.values())
     refuse_unknown(experiments, names, "experiment")
     chosen = [run for run in runs if not experiments or run.experiment in experiments]
     if not chosen:
@@ -237,6 +241,12 @@ class Campaign:
             raise ValueError(f"jobs must be 1 or more, got {self.jobs}")
         if self.minutes is not None and not self.minutes >= 0:
             raise ValueError(f"minutes must not be negative, got {self.minutes}")
+        folders = [run.folder for run in self.runs]
+        if twice := sorted({folder for folder in folders if folders.count(folder) > 1}):
+            raise ValueError(
+                f"runs share a folder ({', '.join(twice)}); two processes would write to it, so "
+                "give each run once"
+            )
         self.out = Path(self.out).resolve()
         absolute = {
             name: str(Path(value).resolve())

@@ -183,10 +183,12 @@ def campaign(
     build = repository_root() / "build"
     out = out or build / f"{choice.name}-{preset}" / "runs"
     choice = replace(choice, cache=choice.cache or str(build / "cache"))
-    try:
-        lock = hold_lock(lock_path(out))
-    except RuntimeError as error:
-        raise click.ClickException(str(error)) from None
+    lock = None
+    if minutes != 0:  # who only looks disturbs nobody, and need not wait
+        try:
+            lock = hold_lock(lock_path(out))
+        except RuntimeError as error:
+            raise click.ClickException(str(error)) from None
     work = Campaign(
         runs=runs, preset=preset, choice=choice, out=out, device=device, jobs=jobs,
         minutes=minutes, used_s=process_age(), say=functools.partial(click.echo, err=True),
@@ -196,7 +198,8 @@ def campaign(
     except TrainingStopped:
         code = 143  # as a shell says of a process that SIGTERM ended
     finally:
-        os.close(lock)
+        if lock is not None:
+            os.close(lock)
         click.echo(work.table())
     sys.exit(code)
 

@@ -1,9 +1,11 @@
 """The sides of people in pictures: the prior's training, and what each clip decided together."""
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
-from selfpose._typing import Tensor
+from selfpose._typing import Int, Tensor
 from selfpose.config import Config
 from selfpose.data.protocol import PoseDataset
 from selfpose.lifting import Batches
@@ -12,7 +14,7 @@ from selfpose.pipeline import PosePipeline, images_to_input
 from selfpose.sides import SidePrior, clip_log_odds, side_prior_loss
 from selfpose.skeleton import Skeleton
 from selfpose.stages import Stage
-from selfpose.views import View
+from selfpose.views import Pictures, View
 
 
 def side_stage(
@@ -39,6 +41,16 @@ def side_stage(
     )
 
 
+def check_clips(sequence: Int[Tensor, " N"]) -> None:
+    """``ValueError`` unless the pictures of each clip stand together."""
+    if len(sequence.unique_consecutive()) != len(sequence.unique()):
+        raise ValueError(
+            "to decide sides by clip, the pictures of a clip must stand together, in the order of "
+            "time; here a number of `sequence` comes again after others. Sort the pictures by clip "
+            "and time, or set side_clips to false"
+        )
+
+
 class ClipSides(nn.Module):
     """What was decided of each picture's sides, together with its clip, and how surely.
 
@@ -57,18 +69,19 @@ class ClipSides(nn.Module):
     @torch.no_grad()
     def decide(
         self,
-        networks: nn.ModuleDict,
-        images: Tensor,
-        sequence: Tensor,
+        see: Callable[[Tensor], Tensor],
+        omega: nn.Module,
+        pictures: Pictures,
         *,
         prior: SidePrior,
         pipeline: PosePipeline,
     ) -> None:
-        """Look at every picture, then let each clip decide."""
+        """Look at every picture (``see``: input → skeleton image), then let each clip decide."""
         skeleton = pipeline.skeleton
-        chunks = [images_to_input(chunk) for chunk in images.split(256)]
-        pose = torch.cat([networks["omega"](networks["phi"](x)) for x in chunks])
-        odds = clip_log_odds(prior(pipeline.unit_to_plane(pose)), pose, sequence, skeleton)
+        chunks = [images_to_input(chunk) for chunk in pictures.images.split(256)]
+        pose = torch.cat([omega(see(x)) for x in chunks])
+        named = prior(pipeline.unit_to_plane(pose))
+        odds = clip_log_odds(named, pose, pictures.sequence, skeleton)
         twin = pose[:, list(skeleton.flip)]
         self.pose.copy_(torch.where((odds >= 0)[:, None, None], pose, twin))
         self.certainty.copy_((2 * odds.sigmoid() - 1).abs())
@@ -84,4 +97,4 @@ class ClipSides(nn.Module):
         return sign * torch.logit(0.5 + 0.5 * certainty.clamp(max=0.999))
 
 
-__all__ = ["ClipSides", "side_stage"]
+__all__ = ["ClipSides", "check_clips", "side_stage"]

@@ -215,10 +215,16 @@ class Config:
             raise ValueError(f"channels must be 1 or 3 (left, right, centre), not {self.channels}")
         if self.ema >= 1:
             raise ValueError(f"ema must lie below 1, or Φ and Ω never change; got {self.ema}")
-        if self.input == "images" and self.weight("distil") and not self.weight("puppet"):
-            raise ValueError(
-                "the term 'distil' learns from puppets; keep the term 'puppet' or drop both"
-            )
+        if self.input == "images" and self.weight("distil"):
+            if not self.weight("puppet"):
+                raise ValueError(
+                    "the term 'distil' learns from puppets; keep the term 'puppet' or drop both"
+                )
+            if self.lift_from == "predicted":
+                raise ValueError(
+                    "the term 'distil' needs a Λ that was trained before the pictures; with "
+                    "lift_from 'predicted' there is none: drop it"
+                )
         if self.input == "images" and self.weight("side") and self.channels != 3:
             raise ValueError(
                 "the term 'side' exchanges the left and right channels of skeleton images and "
@@ -366,7 +372,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "weight_D": 1.0,
         "picture_every": 1,
     },
-    # The seven terms with self-supervised help: see "What we chose" in the book.
+    # The seven terms with self-supervised help: see the book's page on choices.
     "selfpose": {},
 }
 

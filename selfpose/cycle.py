@@ -65,7 +65,7 @@ def draw_angles(
 class FixedElevation:
     """A distribution of camera elevations that is assumed, not learnt: N(mean, sd), radians.
 
-    With it the rotation cycle is the one in use before ElePose: the elevation taken out and the one
+    With it the rotation cycle is a cycle with an assumed elevation: the one taken out and the one
     put back in are both drawn, and Λ's own is not used.
     """
 

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from selfpose.figures import monitor_figure
 from selfpose.notebooks import repository_root
 from selfpose.records import RECORD, read_history
+from selfpose.workflow import FOLDER, campaign_command, read_experiment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,8 @@ class Failure:
         Column of the history → title of its panel.
     levels
         Column → level to hold it against, as in :func:`selfpose.figures.monitor_figure`.
+    older
+        Column → the one to show in its place where a history was written before it was logged.
     """
 
     title: str
@@ -39,6 +42,7 @@ class Failure:
     cells: tuple[tuple[str, str], ...]
     columns: Mapping[str, str]
     levels: Mapping[str, str | float] | None = None
+    older: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
         if not self.cells or not self.columns:
@@ -88,10 +92,11 @@ FAILURES: dict[str, Failure] = {
         columns={
             "alignment_own": "difference, own picture",
             "alignment_shuffled": "difference, another's",
-            "spread": "spread of 2D poses",
+            "spread_to_unpaired": "spread of 2D poses",
             "error_2d_percent_side_tolerant": "2D error, sides forgiven, %",
         },
-        levels={"spread": 1.0},
+        levels={"spread_to_unpaired": 1.0},
+        older={"spread_to_unpaired": "spread"},
     ),
     "one_channel": Failure(
         title="one channel",
@@ -116,7 +121,7 @@ FAILURES: dict[str, Failure] = {
     "strong_critic": Failure(
         title="critic too strong",
         stage="images",
-        cells=(("diagnosis_images/strong_critic", "diagnosis_images/healthy"),),
+        cells=(("diagnosis_images/strong_critic", "diagnosis_images/plain"),),
         columns={
             "margin": "margin of D, real − drawn",
             "critic": "loss of D",
@@ -129,7 +134,7 @@ FAILURES: dict[str, Failure] = {
     "joint_lifting": Failure(
         title="all together",
         stage="images",
-        cells=(("diagnosis_images/joint_lifting", "diagnosis_images/healthy"),),
+        cells=(("diagnosis_images/joint_lifting", "diagnosis_images/plain"),),
         columns={
             "log_p_predicted": "log p of 2D poses",
             "spread_to_unpaired": "spread of 2D poses",
@@ -195,6 +200,13 @@ def find_comparison(failure: Failure, where: Sequence[tuple[str, Path]]) -> Comp
                 continue
             bad, good = (read_history(path).get(failure.stage) for path in both if path)
             if bad is not None and good is not None:
+                for new, old in (failure.older or {}).items():
+                    # the same quantity for both, or the panel would compare two
+                    if new not in bad or new not in good:
+                        bad, good = (
+                            h.drop(columns=new, errors="ignore").rename(columns={old: new})
+                            for h in (bad, good)
+                        )
                 cells = f"`{failing}` beside `{healthy}`"
                 return Comparison(failing=bad, healthy=good, where=f"{cells}, {name}")
     return None
@@ -222,14 +234,18 @@ def failure_sentence(failure: Failure, found: Comparison | None, *, data: str, p
     'At the last step, failing against healthy: margin 9 against 0.5 (this build, one seed).'
     """
     if found is None:
-        failing, healthy = failure.cells[0]
+        wanted: dict[str, list[str]] = {}
+        for cell in reversed(failure.cells[0]):
+            experiment, _, variant = cell.partition("/")
+            wanted.setdefault(experiment, []).append(variant)
         commands = " and ".join(
-            f"`selfpose campaign --cell {cell}/seed0 --data {data} --preset {preset}`"
-            for cell in (healthy, failing)
+            f"`{campaign_command(item, preset=preset, data=data, variants=variants)}`"
+            for name, variants in wanted.items()
+            for item in [read_experiment(FOLDER / f"{name}.yaml")]
         )
         return (
             "*Missing: no such runs in this build or among the committed ones.* "
-            f"These make them: {commands}."
+            f"To make them: {commands}."
         )
     said = []
     for column, title in failure.columns.items():

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from selfpose import metrics
-from selfpose._typing import Float, Tensor
+from selfpose._typing import Float, Int, Tensor
 from selfpose.camera import lift
 from selfpose.cycle import FixedElevation, rotation_cycle
 from selfpose.data.protocol import LabelledSet, PoseDataset
@@ -15,7 +15,7 @@ from selfpose.render import draw_skeleton
 from selfpose.skeleton import Skeleton
 
 MONITORED = 256
-"""Test pictures that a monitor looks at."""
+"""Test pictures, and unpaired poses, that a monitor looks at."""
 
 
 def errors_2d(
@@ -111,7 +111,7 @@ def evaluate(pipeline: PosePipeline, test: LabelledSet) -> dict[str, Any]:
     """Everything a record holds about a test set: averages, by activity, by joint.
 
     From pictures also ``p_mpjpe_sides_given_mm``: Λ on the predicted 2D poses whose left and right
-    the truth has put right, limb by limb. It says what the 2D poses would be worth without that fault.
+    the truth has put right, limb by limb: what they would be worth without that fault.
     """
     prediction = predict_test(pipeline, test)
     values = errors(prediction, test, pipeline.skeleton)
@@ -141,10 +141,17 @@ def typical_log_prob(pipeline: PosePipeline, plane: Float[Tensor, "b J 2"]) -> f
     return float(pipeline.flow.log_prob(plane).clamp(min=-1e6).median())
 
 
+def monitored(n: int) -> Int[Tensor, " m"]:
+    """Which of n a monitor looks at: at most ``MONITORED``, from the first to the last, evenly.
+
+    Data sets stand ordered by clip or trial, so the first ones would be those of a few people.
+    """
+    return torch.linspace(0, n - 1, min(n, MONITORED), dtype=torch.float64).round().long()
+
+
 def some_unpaired(dataset: PoseDataset) -> Float[Tensor, "m J 2"]:
     """At most ``MONITORED`` unpaired poses, spread evenly over the set (pixels)."""
-    poses = dataset.unpaired
-    return poses[:: max(1, len(poses) // MONITORED)][:MONITORED]
+    return dataset.unpaired[monitored(len(dataset.unpaired))]
 
 
 @torch.no_grad()
@@ -231,7 +238,7 @@ def monitor_lifting(
     The first are of true 2D poses and use test labels, for the log alone; the second are of the
     unpaired poses that Λ learns from.
     """
-    chosen = slice(0, MONITORED)
+    chosen = monitored(len(dataset.test))
     lifted = pipeline.predict_from_poses(dataset.test.poses_2d[chosen]).pose_3d.cpu()
     unpaired = pipeline.scale.pixels_to_plane(
         some_unpaired(dataset).to(pipeline.device), dataset.skeleton.root
@@ -249,7 +256,8 @@ Seen = tuple[Tensor, Tensor]
 def look(networks: nn.ModuleDict, dataset: PoseDataset) -> Seen:
     """Φ and Ω on the monitored test pictures, on the device of the networks."""
     device = next(networks.parameters()).device
-    s = networks["phi"](images_to_input(dataset.test.images[:MONITORED].to(device)))
+    images = dataset.test.images[monitored(len(dataset.test))]
+    s = networks["phi"](images_to_input(images.to(device)))
     return s, networks["omega"](s)
 
 
@@ -292,8 +300,9 @@ def monitor_3d(
     _, unit = seen or look(networks, dataset)
     plane = pipeline.unit_to_plane(unit)
     lifted = lift(plane, pipeline.lifter(plane)[0], delta=pipeline.architecture.delta).cpu()
+    target = dataset.test.poses_3d[monitored(len(dataset.test))]
     return (
-        depth_errors(lifted, dataset.test.poses_3d[:MONITORED], dataset.skeleton)
+        depth_errors(lifted, target, dataset.skeleton)
         | {"log_p_predicted": typical_log_prob(pipeline, plane)}
         | monitor_turn(pipeline, plane, dataset, fixed_elevation=fixed_elevation)
     )
@@ -315,11 +324,11 @@ def monitor_2d(
     _, unit = seen or look(networks, dataset)
     unit = unit.cpu()
     size = dataset.image_size
-    target = dataset.test.poses_2d[:MONITORED]
+    target = dataset.test.poses_2d[monitored(len(dataset.test))]
     values = mean_errors(errors_2d(unit * size, target, dataset.skeleton, image_size=size))
     if dataset.skeleton.limbs:
         swapped = metrics.swapped_limbs(unit * size, target, dataset.skeleton)
-        mixed = swapped.any(dim=-1) & ~swapped.all(dim=-1)
+        mixed = metrics.mixed_sides(unit * size, target, dataset.skeleton)
         values["swapped_limbs_percent"] = float(100 * swapped.float().mean())
         values["mixed_sides_percent"] = float(100 * mixed.float().mean())
     return values
@@ -340,7 +349,7 @@ def alignment(
         (which needs no label). Healthy: both near 1. Near 0 means one skeleton for all pictures.
     """
     s, unit = seen or look(networks, dataset)
-    pose = dataset.test.poses_2d[:MONITORED] / dataset.image_size
+    pose = dataset.test.poses_2d[monitored(len(dataset.test))] / dataset.image_size
     size = s.shape[-1]
     truth = draw_skeleton(pose, dataset.skeleton, size=size, gamma=gamma).to(s)[:, 0]
     merged = s.amax(dim=1)
@@ -371,6 +380,7 @@ __all__ = [
     "monitor_images",
     "monitor_lifting",
     "monitor_turn",
+    "monitored",
     "pose_spread",
     "predict_test",
     "typical_log_prob",

@@ -2,7 +2,7 @@
 
 import torch
 
-from selfpose._typing import Float, Int, Tensor, UInt8
+from selfpose._typing import Int, Tensor, UInt8
 
 MIN_FRAMES = 8
 """Fewer pictures than this from one camera give no background."""
@@ -23,8 +23,8 @@ def static_foreground(
     *,
     threshold: float = 0.06,
     softness: float = 0.02,
-) -> tuple[Float[Tensor, "N H W"], UInt8[Tensor, "S 3 H W"]]:
-    """How surely each pixel differs from its camera's median picture, in [0, 1]; and the medians.
+) -> tuple[UInt8[Tensor, "N H W"], UInt8[Tensor, "S 3 H W"]]:
+    """How surely each pixel differs from its camera's median picture, 0 to 255; and the medians.
 
     Parameters
     ----------
@@ -50,7 +50,8 @@ def static_foreground(
     parts = []
     for chunk, rows in zip(images.split(512), row.split(512), strict=True):
         difference = (chunk.float() - medians[rows].float()).abs().amax(dim=1) / 255
-        parts.append(torch.sigmoid((difference - threshold) / softness))
+        front = torch.sigmoid((difference - threshold) / softness)
+        parts.append((255 * front).round().to(torch.uint8))
     return torch.cat(parts), medians
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch.nn import functional
 
 from selfpose import losses
 from selfpose._typing import Float, Tensor
-from selfpose.clips import ClipSides
+from selfpose.clips import ClipSides, check_clips
 from selfpose.config import Config
 from selfpose.data.protocol import PoseDataset
 from selfpose.evaluation import monitor_images
@@ -115,6 +116,8 @@ def image_stage(
     ).to(device)
     thickness = Thickness(skeleton.n_bones, config.silhouette_gamma).to(device)
     sides = ClipSides(len(pictures.images), skeleton.n_joints).to(device)
+    if prior is not None and config.side_clips:
+        check_clips(pictures.sequence)
     joint = config.lift_from == "predicted"
     groups: list[dict[str, Any]] = [
         {"params": list(phi.parameters()), "lr": config.lr_phi},
@@ -159,6 +162,8 @@ def image_stage(
         )
         plane = pipeline.unit_to_plane(pose)
         depth = pipeline.plane_to_unit(first_lifter(plane)[0] / config.delta)
+        if joint:  # Λ has learnt nothing yet
+            depth = torch.zeros_like(depth)
         radius = half_brightness_radius(thickness.log_gamma.exp())
         figure, cover = draw_puppets(
             pose,
@@ -194,14 +199,14 @@ def image_stage(
         if not config.side_clips:
             return prior(pipeline.unit_to_plane(seen)).detach()
         if (number - side_begins) % (between * config.picture_every) == 0:
-            sides.decide(
-                averaged, pictures.images, pictures.sequence, prior=prior, pipeline=pipeline
-            )
+            see = partial(encode, averaged["phi"], config=config)
+            sides.decide(see, averaged["omega"], pictures, prior=prior, pipeline=pipeline)
         return sides.log_odds(seen, view, skeleton)
 
     def step(number: int, generator: torch.Generator) -> dict[str, float]:
         if number == 0:
             first_lifter.load_state_dict(pipeline.lifter.state_dict())
+            averaged.load_state_dict(live.state_dict())
         decay_rate(ours, number, config.steps)
         decay_rate(theirs, number, config.steps)
         view = pictures.draw_images(generator)

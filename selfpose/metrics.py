@@ -175,6 +175,17 @@ def swapped_limbs(
     return torch.stack(limbs, dim=-1) > 0
 
 
+def mixed_sides(
+    predicted: Float[Tensor, "*b J 2"], target: Float[Tensor, "*b J 2"], skeleton: Skeleton
+) -> Bool[Tensor, "*b"]:
+    """Whether some limbs fit the truth better exchanged and some do not: that is no person's body.
+
+    Of bodies of one limb or none, never.
+    """
+    swapped = swapped_limbs(predicted, target, skeleton)
+    return swapped.any(dim=-1) & ~swapped.all(dim=-1)
+
+
 def wrong_depth_signs_percent(
     predicted: Float[Tensor, "*b J 3"],
     target: Float[Tensor, "*b J 3"],
@@ -209,11 +220,7 @@ def with_measured_bones(skeleton: Skeleton, poses: Float[Tensor, "N J 3"]) -> Sk
     set. Mirror bones get the same number.
     """
     lengths = bone_lengths(poses, skeleton).double().mean(dim=0)
-    flipped = [
-        skeleton.bones.index((skeleton.flip[parent], skeleton.flip[child]))
-        for parent, child in skeleton.bones
-    ]
-    lengths = (lengths + lengths[flipped]) / 2
+    lengths = (lengths + lengths[list(skeleton.flipped_bones)]) / 2
     return replace(skeleton, relative_bone_lengths=tuple((lengths / lengths.mean()).tolist()))
 
 
@@ -223,6 +230,7 @@ __all__ = [
     "bone_lengths",
     "error_2d_percent",
     "facing_is_right",
+    "mixed_sides",
     "mpjpe",
     "n_mpjpe",
     "p_mpjpe",

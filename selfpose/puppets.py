@@ -135,9 +135,11 @@ def draw_puppets(
         bulge = (thick * thick - distance_sq).clamp_(min=0).sqrt_()
         surface = torch.lerp(depth[:, i : i + 1], depth[:, j : j + 1], r) - bulge
         covered = ((thick - distance_sq.sqrt_()) * size + 0.5).clamp_(0, 1)
-        # At its soft border a limb hides what is behind it only where it covers half a pixel.
-        front = (covered >= 0.5) & (surface < nearest) | (covered > 0) & nearest.isinf()
-        nearest = torch.where(front, surface, nearest)
+        # Half a pixel covered hides what is behind. Where no limb does, the one that covers most is
+        # seen; depths are far below 1000.
+        rank = torch.where(covered >= 0.5, surface, 1e3 - covered)
+        front = (covered > 0) & (rank < nearest)
+        nearest = torch.where(front, rank, nearest)
         winner.masked_fill_(front, n)
         along = torch.where(front, r, along)
         side = (dx * light[:, :1] + dy * light[:, 1:2]) / thick

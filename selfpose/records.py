@@ -79,16 +79,34 @@ def _digest_of(lines: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
+def source_of_commit(commit: str) -> str | None:
+    """The :func:`source_digest` of a commit's library; ``None`` where there is no such commit."""
+    package = Path(__file__).resolve().parent.name
+    tree = _git("ls-tree", "-r", "--full-tree", commit, "--", package)
+    if not tree:
+        return None
+    entries = [line.split(maxsplit=3) for line in tree.splitlines()]
+    return _digest_of(f"{e[3]} {e[2]}" for e in entries if e[3].endswith(SOURCE_SUFFIXES))
+
+
 def commit_of_source(digest: str) -> str | None:
     """The newest commit whose library has that :func:`source_digest`; ``None`` if there is none."""
-    package = Path(__file__).resolve().parent.name
-    for commit in (_git("rev-list", "--max-count=500", "HEAD") or "").split():
-        tree = _git("ls-tree", "-r", "--full-tree", commit, "--", package) or ""
-        entries = [line.split(maxsplit=3) for line in tree.splitlines()]
-        lines = [f"{e[3]} {e[2]}" for e in entries if e[3].endswith(SOURCE_SUFFIXES)]
-        if _digest_of(lines) == digest:
-            return commit
-    return None
+    commits = (_git("rev-list", "--max-count=500", "HEAD") or "").split()
+    return next((commit for commit in commits if source_of_commit(commit) == digest), None)
+
+
+def _commit_that_ran(record: Record) -> str | None:
+    """The record's commit, if its library is the one that ran, else the commit that has that one.
+
+    A record without a digest, as older ones are, is taken at its word if it says that nothing was
+    changed. ``None`` where no commit can be named.
+    """
+    source = record.get("source")
+    if not source:
+        return None if record.get("commit_dirty") else record["commit"]
+    if record["commit"] and source_of_commit(record["commit"]) == source:
+        return str(record["commit"])
+    return commit_of_source(source)
 
 
 def environment(device: str | torch.device) -> dict[str, Any]:
@@ -264,11 +282,16 @@ def published_weights(
     return check_weights(root / best["path"], best), best
 
 
+def _named(record: Record) -> tuple[Any, ...]:
+    """What a record says of the library that ran."""
+    return record["commit"], record.get("commit_dirty"), record.get("source")
+
+
 def publish(runs: str | Path, results: str | Path, *, weights: Sequence[str] = ()) -> list[Path]:
     """Copy the record and the history of every finished run to a folder that is committed.
 
-    A run that was made outside a checkout, or before its changes were committed, gets the commit
-    whose library is, file by file, the one that ran.
+    Where the library of a record's commit is not, file by file, the one that ran (it ran outside a
+    checkout, or before its changes were committed), the copy names the commit that has that one.
 
     Parameters
     ----------
@@ -288,24 +311,24 @@ def publish(runs: str | Path, results: str | Path, *, weights: Sequence[str] = (
     FileNotFoundError
         If there is no finished run, or no weights where they are wanted.
     ValueError
-        If a record was made with changes that were never committed, so that no commit says what
-        ran; if weights are wanted of a run that is not there, do not belong to their record, or are
+        If no commit has the library that a record was made with, so that none says what ran; if
+        weights are wanted of a run that is not there, do not belong to their record, or are
         larger than :data:`MAX_PUBLISHED_BYTES`. Nothing has been written, then.
     """
     runs, results = Path(runs), Path(results)
     records = read_records(runs)
     if not records:
         raise FileNotFoundError(f"{runs}: holds no finished run")
-    commits: dict[str, str | None] = {}
+    commits: dict[tuple[Any, ...], str | None] = {}
     for record in records:
-        if record.get("commit_dirty") or record["commit"] is None:
-            source = record.get("source", "")
-            commits.setdefault(source, commit_of_source(source))
-            if commits[source] is None:
-                raise ValueError(
-                    f"{runs / record['path']}: was made with uncommitted changes, and no commit "
-                    "has the library that ran; commit, and run it again"
-                )
+        named = _named(record)
+        if named not in commits:
+            commits[named] = _commit_that_ran(record)
+        if commits[named] is None:
+            raise ValueError(
+                f"{runs / record['path']}: was made with uncommitted changes: no commit has the "
+                "library that ran; commit, and run it again"
+            )
     chosen = {Path(path).as_posix() for path in weights}
     refuse_unknown(sorted(chosen), [record["path"] for record in records], "run to take weights of")
     for record in records:
@@ -328,8 +351,8 @@ def publish(runs: str | Path, results: str | Path, *, weights: Sequence[str] = (
         for name in (HISTORY, *([WEIGHTS] if with_weights else [])):
             write_whole(target / name, partial(shutil.copyfile, source / name))
         whole = {name: value for name, value in record.items() if name != "path"}
-        if record.get("commit_dirty") or record["commit"] is None:
-            whole |= {"commit": commits[record["source"]], "commit_dirty": False}
+        if record.get("commit_dirty") or commits[_named(record)] != record["commit"]:
+            whole |= {"commit": commits[_named(record)], "commit_dirty": False}
         write_json(target / RECORD, whole)
         written.append(target)
     return written

@@ -129,6 +129,15 @@ class Skeleton:
         return tuple(self.joint_sides[child] for _, child in self.bones)
 
     @cached_property
+    def flipped_bones(self) -> tuple[int, ...]:
+        """For each bone the index of its mirror twin, itself where it has none: an involution."""
+        number = {frozenset(bone): n for n, bone in enumerate(self.bones)}
+        return tuple(
+            number.get(frozenset((self.flip[parent], self.flip[child])), n)
+            for n, (parent, child) in enumerate(self.bones)
+        )
+
+    @cached_property
     def limbs(self) -> tuple[tuple[tuple[int, int], ...], ...]:
         """Mirror pairs grouped into limbs (a leg, an arm): pairs joined by bones.
 

@@ -215,6 +215,9 @@ class Runner:
                     self._run_stage(stage, done if number == start else 0)
                 finally:
                     _stop.training = False
+                # asked for after the last step had looked: no further step would see it
+                if _stop.pending:
+                    raise TrainingStopped(f"stopped after stage {stage.name!r}")
 
     def _run_stage(self, stage: Stage, done: int) -> None:
         rows = self.history.setdefault(stage.name, [])
@@ -243,10 +246,12 @@ class Runner:
                 bar.update()
                 now = time.monotonic()
                 self.seconds[stage.name] = spent + now - begun
-                if last or _stop.pending or now - saved > self.checkpoint_every_s:
+                # once a step: a request between two looks would end it without a checkpoint
+                asked = _stop.pending
+                if last or asked or now - saved > self.checkpoint_every_s:
                     self._write(stage, step + 1)
                     saved = now
-                if _stop.pending:
+                if asked:
                     raise TrainingStopped(f"stopped in stage {stage.name!r}, step {step + 1}")
 
 

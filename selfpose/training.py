@@ -14,6 +14,7 @@ from selfpose.data.protocol import PoseDataset
 from selfpose.imaging import image_stage, regressor_stage
 from selfpose.lifting import flow_stage, lifting_stage
 from selfpose.pipeline import PosePipeline
+from selfpose.records import source_digest
 from selfpose.sides import SidePrior
 from selfpose.stages import Runner
 from selfpose.views import Pictures
@@ -51,10 +52,14 @@ def build_pipeline(
 
 
 def run_identity(dataset: PoseDataset, config: Config, **more: Any) -> dict[str, Any]:
-    """What a checkpoint belongs to: data and parameters, but for how often it is written."""
+    """What a checkpoint belongs to: data, library and parameters, but for how often it is written.
+
+    A run begun with other code is refused, not continued: its record could not say what ran.
+    """
     parameters = config.to_dict()
     del parameters["checkpoint_every_s"]
-    return {"config": parameters, "data": dataset.name, "provenance": dataset.provenance, **more}
+    named = {"config": parameters, "data": dataset.name, "provenance": dataset.provenance}
+    return {**named, "library": source_digest(), **more}
 
 
 def train(

@@ -33,8 +33,7 @@ class Pictures:
         self.foreground: Tensor | None = None
         if config.weight("sil") or config.weight("puppet") or config.swap_background:
             foreground, backgrounds = static_foreground(part.images, part.sequence)
-            self.foreground = (255 * foreground).round().to(torch.uint8).to(device)
-            self.backgrounds = backgrounds.to(device)
+            self.foreground, self.backgrounds = foreground.to(device), backgrounds.to(device)
 
     def draw_backgrounds(self, generator: torch.Generator) -> Tensor:
         """Backgrounds (b, 3, H, H) in [−1, 1], without a person."""

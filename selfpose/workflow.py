@@ -28,8 +28,8 @@ DATASETS = ("embedded", "cmu")
 
 PRESENTATION = frozenset(
     {
-        *("answers", "campaign", "cli", "figures", "notebooks", "pages", "pictures", "plots"),
-        *("site", "widgets", "workflow"),
+        *("answers", "campaign", "cli", "diagnosis", "figures", "notebooks", "pages"),
+        *("pictures", "plots", "site", "widgets", "workflow"),
     }
 )
 """Modules that show results and cannot change them: editing one must not train anything again."""
@@ -241,6 +241,39 @@ def run_config(run: Run, *, preset: str) -> "Config":
     except (TypeError, ValueError) as error:
         where = f"experiments/{run.experiment}.yaml, variant {run.variant}"
         raise ValueError(f"{where}: {error}") from None
+
+
+def campaign_command(
+    experiment: Experiment, *, preset: str, data: str, variants: Iterable[str] = ()
+) -> str:
+    """The command line that makes an experiment's runs, or those of some variants, for readers.
+
+    Parameters
+    ----------
+    experiment
+        Which one.
+    preset, data
+        Wanted; where the experiment has no such preset or data set, one that it has stands in.
+    variants
+        Only these; all that the preset lists by default.
+
+    Raises
+    ------
+    ValueError
+        If the experiment has no such variant.
+    """
+    if data not in experiment.data:
+        data = experiment.data[0]
+    if preset not in experiment.presets:
+        preset = "quick" if "quick" in experiment.presets else next(iter(experiment.presets))
+    refuse_unknown(variants := list(variants), experiment.variants, "variant")
+    what = f"--experiments {experiment.name}"
+    if variants:
+        seeds = experiment.presets[preset]["seeds"]
+        cells = [f"{experiment.name}/{name}/seed{seed}" for name in variants for seed in seeds]
+        what = " ".join(f"--cell {cell}" for cell in cells)
+    folder = "" if data == "embedded" else " --data-root FOLDER"
+    return f".venv/bin/selfpose campaign {what} --preset {preset} --data {data}{folder}"
 
 
 # --- what depends on what ---------------------------------------------------------------------

@@ -1,8 +1,14 @@
 """Answers of experiments: their arithmetic, where records come from, what is said without any."""
 
+import math
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from scipy import stats
 
 from selfpose.answers import (
     MEASURES,
@@ -10,10 +16,14 @@ from selfpose.answers import (
     ablation_figure,
     answer_rows,
     answer_sentence,
+    describe,
     is_clear,
     records_for,
+    welch_p_value,
 )
-from selfpose.workflow import Experiment
+from selfpose.campaign import choose_runs
+from selfpose.cli import campaign
+from selfpose.workflow import Experiment, campaign_command, read_experiments
 
 
 def experiment(over: str = "", input_: str = "poses", **more: Any) -> Experiment:
@@ -42,6 +52,7 @@ def record(variant: str, error: float, seed: int = 0, **more: Any) -> dict[str, 
     }
 
 
+VARIANTS_OF_X = {"full": 10.0, "b": 5.0, "c": 20.0}
 THREE = [record("full", 40.0), record("b", 50.0), record("c", 38.0)]
 
 
@@ -102,8 +113,109 @@ def test_seeds_say_whether_a_difference_is_one() -> None:
         "changes": "delta = 5.0",
         "P-MPJPE, mm": "50.0 ± 1.0 (3)",
     }
-    assert "2 to 3 seeds" in answer_sentence(evidence(seeds[1:]))
-    assert is_clear([1.0], [2.0, 3.0]) is None
+    assert "3 seeds behind each number, all on the same data.)" in said
+    fewer = answer_sentence(evidence(seeds[1:]))
+    assert "2 to 3 seeds" in fewer
+    assert "where there are fewer than 3, an anecdote" in fewer
+    assert "spread of seeds" not in fewer
+    assert is_clear([1.0, 1.1], [2.0, 3.0, 4.0]) is None
+
+
+@given(
+    st.lists(st.floats(-9, 9), min_size=2, max_size=6),
+    st.lists(st.floats(-9, 9), min_size=2, max_size=6),
+)
+def test_the_p_value_is_that_of_scipy(a: list[float], b: list[float]) -> None:
+    assume(max(np.var(a), np.var(b)) > 1e-6)
+    expected = stats.ttest_ind(a, b, equal_var=False).pvalue
+    assert math.isclose(welch_p_value(a, b), expected, rel_tol=1e-4, abs_tol=1e-9)
+
+
+def test_runs_that_agree_to_the_last_digit_differ_or_do_not() -> None:
+    assert welch_p_value([1.0, 1.0], [1.0, 1.0]) == 1.0
+    assert welch_p_value([1.0, 1.0], [2.0, 2.0]) == 0.0
+
+
+def test_who_looks_at_more_variants_needs_a_larger_difference() -> None:
+    a, b = [1.0, 2.0, 3.0], [4.0, 5.0, 6.5]
+    assert welch_p_value(a, b) < 0.05
+    assert is_clear(a, b)
+    assert is_clear(a, b, comparisons=12) is False
+    with pytest.raises(ValueError, match="comparisons must be"):
+        is_clear(a, b, comparisons=0)
+
+
+def test_records_of_other_parameters_are_left_out_and_counted() -> None:
+    same = [record("full", 40.0, parameters={"delta": 10.0, "steps": 5, "seed": 0})]
+    same += [record("b", 50.0, parameters={"delta": 5.0, "steps": 5, "seed": 3}, seed=3)]
+    others = [
+        record("b", 1.0, parameters={"delta": 5.0, "steps": 9, "seed": 0}),  # other steps
+        record("b", 1.0, parameters={"delta": 7.0, "steps": 5, "seed": 0}),  # another b
+        record("c", 1.0, parameters={"delta": 20.0, "seed": 0}),  # of an older version
+    ]
+    found = evidence([*others, *same])
+    assert list(found.records) == same
+    assert "3 more records of other parameters left out." in answer_sentence(found)
+    assert "left out" not in answer_sentence(evidence(same))
+    # where there are several sets, the one with more variants counts
+    steps = {"steps": 9}
+    longer = [record(v, 9.0, parameters={"delta": d, **steps}) for v, d in VARIANTS_OF_X.items()]
+    assert list(evidence([*same, *longer]).records) == longer
+    files = [{**r, "data_files": "other"} for r in same[1:]]
+    assert evidence([same[0], *files]).left_out == 1
+
+
+def test_two_versions_of_a_whole_variant_are_not_pooled() -> None:
+    item = Experiment(
+        name="x",
+        question="Why?",
+        base={"input": "images"},
+        variants={"full": {}, "paper": {}},
+        presets={"quick": {"seeds": [0]}},
+    )
+    full = record("full", 40.0, parameters={"channels": 3, "steps": 5})
+    paper = [
+        record("paper", 50.0, k, parameters={"channels": 1, "lr_phi": rate, "steps": 5})
+        for k, rate in enumerate((1.0, 2.0, 2.0))
+    ]
+    full["parameters"]["lr_phi"] = 3.0
+    found = records_for(item, [full, *paper], [], data="embedded", preset="quick")
+    assert list(found.records) == [full, *paper[1:]]
+
+
+def test_a_variant_of_the_method_is_named() -> None:
+    assert describe({}, "paper") == "the variant paper"
+    assert describe({"delta": 5.0}, "paper") == "the variant paper, delta = 5.0"
+    assert describe({}, "selfpose") == describe({}, "full") == "nothing"
+    (row,) = [e for e in read_experiments() if e.name == "ablation_images"]
+    found = records_for(row, [], [], data="embedded", preset="quick")
+    assert answer_rows(found)["paper"]["changes"] == "the variant paper"
+
+
+def parsed(command: str) -> dict[str, Any]:
+    """What the command line makes of it."""
+    program, name, *words = command.split()
+    assert (program, name) == (".venv/bin/selfpose", "campaign")
+    return campaign.make_context(name, words).params
+
+
+@pytest.mark.parametrize(("preset", "data"), [("quick", "embedded"), ("standard", "cmu")])
+def test_printed_commands_make_the_runs_that_are_missing(
+    preset: str, data: str, tmp_path: Path
+) -> None:
+    for item in read_experiments():
+        found = records_for(item, [], [], data=data, preset=preset)
+        one = campaign_command(item, preset=preset, data=data, variants=list(item.variants)[:1])
+        commands = [found.command, one]
+        for number, command in enumerate(commands):
+            options = parsed(command.replace("FOLDER", str(tmp_path)))
+            names = [name for name in options["experiments"].split(",") if name]
+            choice = {"preset": options["preset"], "data": options["data"]}
+            runs = choose_runs(**choice, experiments=names, cells=options["cells"])
+            assert {run.experiment for run in runs} == {item.name}
+            assert ("--data-root" in command) == (choice["data"] != "embedded")
+            if preset in item.presets and number == 0:
+                assert {run.variant for run in runs} == set(item.variants)
 
 
 def test_a_sweep_is_read_in_the_order_of_its_numbers() -> None:
@@ -150,3 +262,10 @@ def test_variants_without_runs_keep_their_place(over: str) -> None:
     if over:
         assert found.position("full") == 10.0
     ablation_figure(found)
+
+
+def test_the_row_of_the_presets_own_number_says_it() -> None:
+    (item,) = [e for e in read_experiments() if e.name == "sweep_unpaired"]
+    rows = answer_rows(records_for(item, [], [], data="embedded", preset="quick"))
+    assert rows["all"]["changes"] == "n_unpaired = 8192, as in the preset"
+    assert rows["poses_100"]["changes"] == "n_unpaired = 100"

@@ -194,6 +194,13 @@ def test_cells_are_named_with_any_seed(experiments: Path) -> None:
     assert len(runs_of(experiments)) == 4
 
 
+def test_a_cell_named_twice_is_one_run(experiments: Path, tmp_path: Path) -> None:
+    runs = runs_of(experiments, cells=["x/b/seed7", "x/a/seed0", "x/b/seed7/"])
+    assert [run.folder for run in runs] == ["x/b/seed7", "x/a/seed0"]
+    with pytest.raises(ValueError, match=r"share a folder \(x/a/seed0\)"):
+        Campaign(runs=[*runs, runs[1]], preset="smoke", choice=DataChoice(), out=tmp_path)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -307,11 +314,14 @@ def test_the_command_line_shows_the_table_and_says_more_is_to_do(tmp_path: Path)
     done = run_cli([*cell, "--device", "cpu"])
     assert done.exit_code == MORE_TO_DO
     assert "sweep_delta" in done.stdout
+    assert not (tmp_path / ".lock").exists()
     lock = hold_lock(tmp_path / ".lock")
     try:
-        refused = run_cli([*cell, "--device", "cpu"])
+        looked = run_cli([*cell, "--device", "cpu"])
+        refused = run_cli([*cell[:-1], "1", "--device", "cpu"])
     finally:
         os.close(lock)
+    assert (looked.exit_code, looked.stdout) == (MORE_TO_DO, done.stdout)
     assert refused.exit_code == 1
     assert "another run is under way" in refused.output
     absent = run_cli([*cell, "--device", "cuda:99"])

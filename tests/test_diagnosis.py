@@ -1,6 +1,7 @@
 """Failing runs beside healthy ones: found where they lie, from one place, and put into words."""
 
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -8,6 +9,8 @@ import pytest
 import torch
 
 from selfpose import evaluation
+from selfpose.campaign import choose_runs
+from selfpose.cli import campaign
 from selfpose.config import LIFTING_TERMS, Config
 from selfpose.data.protocol import PoseDataset
 from selfpose.diagnosis import (
@@ -102,10 +105,49 @@ def test_a_run_without_the_stage_shows_nothing(tmp_path: Path) -> None:
     assert find_comparison(FAILURE, [("this build", tmp_path)]) is None
 
 
-def test_the_sentence_says_the_last_numbers_or_the_command(tmp_path: Path) -> None:
-    missing = failure_sentence(FAILURE, None, data="cmu", preset="quick")
+@pytest.mark.parametrize("data", ["embedded", "cmu"])
+@pytest.mark.parametrize("preset", ["quick", "standard"])
+@pytest.mark.parametrize("name", FAILURES)
+def test_what_is_missing_is_told_with_a_command_that_makes_both_runs(
+    name: str, preset: str, data: str, tmp_path: Path
+) -> None:
+    missing = failure_sentence(FAILURES[name], None, data=data, preset=preset)
     assert missing.startswith("*Missing")
-    assert "--cell diagnosis/bad/seed0 --data cmu --preset quick" in missing
+    (command,) = re.findall("`(.*?)`", missing)
+    program, what, *words = command.replace("FOLDER", str(tmp_path)).split()
+    assert (program, what) == (".venv/bin/selfpose", "campaign")
+    options = campaign.make_context(what, words).params
+    assert options["data"] == data
+    runs = choose_runs(preset=options["preset"], data=data, cells=options["cells"])
+    cells = [f"{run.experiment}/{run.variant}" for run in runs]
+    assert cells == list(reversed(FAILURES[name].cells[0]))
+
+
+def test_an_older_history_shows_the_monitor_that_it_has(tmp_path: Path) -> None:
+    """Both runs of a comparison show the same quantity."""
+    columns = {"newer": "spread", "e": "error"}
+    failure = Failure(
+        title="x", stage="lifting", cells=FAILURE.cells, columns=columns, older={"newer": "older"}
+    )
+    rows = {"bad": {"older": 1.0}, "good": {"older": 2.0, "newer": 3.0}}
+
+    def shown() -> list[float]:
+        for name, row in rows.items():
+            folder = tmp_path / "diagnosis" / name / "seed0"
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "record.json").write_text("{}")
+            history = {"lifting": [{"step": 0.0, "e": 1.0, **row}]}
+            (folder / "history.json").write_text(json.dumps(history))
+        found = find_comparison(failure, [("this build", tmp_path)])
+        assert found is not None
+        return [float(h["newer"].iloc[-1]) for h in (found.failing, found.healthy)]
+
+    assert shown() == [1, 2]
+    rows["bad"]["newer"] = 5.0
+    assert shown() == [5, 3]
+
+
+def test_the_sentence_says_the_last_numbers(tmp_path: Path) -> None:
     finish(tmp_path, "diagnosis/bad", 7.25)
     finish(tmp_path, "diagnosis/good", 2.0)
     found = find_comparison(FAILURE, [("this build", tmp_path)])

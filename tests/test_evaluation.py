@@ -154,6 +154,48 @@ def test_monitor_2d_is_the_error_in_percent(tiny_dataset: PoseDataset) -> None:
     assert seen["mixed_sides_percent"] == 100
 
 
+@pytest.mark.parametrize("n", [1, 2, 255, 256, 257, 383, 511, 512, 1000, 16384])
+def test_monitors_look_at_pictures_spread_evenly(n: int) -> None:
+    chosen = evaluation.monitored(n)
+    assert len(chosen) == min(n, evaluation.MONITORED)
+    assert (chosen[0], chosen[-1]) == (0, n - 1)
+    if n > 1:
+        apart = chosen.diff()
+        assert apart.min() >= 1
+        assert apart.max() - apart.min() <= 1
+
+
+def test_monitors_look_at_pictures_of_the_whole_test_set(
+    tiny_dataset: PoseDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few monitored pictures of many: networks that know those, and those alone, are perfect."""
+    monkeypatch.setattr(evaluation, "MONITORED", 10)
+    test = tiny_dataset.test
+    poses = test.poses_2d[torch.arange(0, 64, 7)]
+    networks = torch.nn.ModuleDict(
+        {"phi": Draughtsman(tiny_dataset, poses), "omega": Reader(tiny_dataset, poses)}
+    )
+    s, unit = evaluation.look(networks, tiny_dataset)
+    assert len(s) == len(unit) == 10
+    seen = evaluation.monitor_2d(networks, tiny_dataset)
+    assert seen["error_2d_percent"] == pytest.approx(0, abs=1e-4)
+    aligned = evaluation.alignment(networks, tiny_dataset, gamma=500.0)
+    assert aligned["alignment_own"] == 0
+    net = PosePipeline(
+        skeleton=HUMAN_17,
+        architecture=Architecture(width_phi=8, width_omega=8, width_lambda=32),
+        scale=PixelScale.from_poses(tiny_dataset.unpaired, HUMAN_17),
+    )
+    expected = evaluation.depth_errors(
+        net.predict_from_poses(poses).pose_3d, test.poses_3d[::7], HUMAN_17
+    )
+    whole = evaluation.monitor_3d(net, networks, tiny_dataset)
+    posed = evaluation.monitor_lifting(net, tiny_dataset)
+    for name, value in expected.items():
+        assert whole[name] == pytest.approx(value, rel=1e-3)
+        assert posed[name] == pytest.approx(value, rel=1e-3)
+
+
 def test_monitor_lifting_sees_a_flipped_world(tiny_dataset: PoseDataset) -> None:
     net = PosePipeline(
         skeleton=HUMAN_17,

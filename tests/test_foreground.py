@@ -31,15 +31,27 @@ def test_background_and_foreground_of_two_cameras() -> None:
     assert torch.equal(row, (sequence[order] == 7).long())
     front, _ = static_foreground(images[order], sequence[order])
     masks = torch.cat([mask_a, mask_b])[order]
-    assert (front[masks] > 0.99).all()
-    assert (front[~masks] < 0.1).all()
+    assert (front[masks] > 0.99 * 255).all()
+    assert (front[~masks] < 0.1 * 255).all()
 
 
 def test_a_pixel_at_the_threshold_counts_half() -> None:
     images = torch.full((9, 3, 4, 4), 100, dtype=torch.uint8)
     images[0, 1, 2, 2] = 151  # a difference of 0.2 in one channel
     front, _ = static_foreground(images, torch.zeros(9, dtype=torch.long), threshold=0.2)
-    assert front[0, 2, 2].item() == pytest.approx(0.5, abs=1e-3)
+    assert front[0, 2, 2].item() in (127, 128)
+
+
+def test_the_foreground_is_a_sigmoid_of_the_difference_to_the_nearest_of_256_levels() -> None:
+    images, _, _ = scene(12, level=0)
+    images = (images.float() * torch.rand(12, 1, 16, 16)).to(torch.uint8)
+    medians, _ = static_background(images, torch.zeros(12, dtype=torch.long))
+    front, given = static_foreground(images, torch.zeros(12, dtype=torch.long))
+    assert torch.equal(given, medians)
+    difference = (images.double() - medians.double()).abs().amax(dim=1) / 255
+    exact = 255 / (1 + torch.exp((0.06 - difference) / 0.02))
+    assert (front.double() - exact).abs().max() < 0.5 + 1e-3
+    assert len(front.unique()) > 20
 
 
 def test_loose_pictures_are_refused() -> None:
@@ -54,4 +66,4 @@ def test_more_pictures_than_one_chunk() -> None:
     repeated = images.repeat(50, 1, 1, 1)
     front, _ = static_foreground(repeated, torch.zeros(650, dtype=torch.long))
     assert front.shape == (650, 16, 16)
-    assert ((front > 0.5) == masks.repeat(50, 1, 1)).all()
+    assert ((front > 127) == masks.repeat(50, 1, 1)).all()

@@ -228,6 +228,19 @@ def test_swapped_limbs_are_those_that_were_swapped() -> None:
     assert none.shape == (3, 0)
 
 
+def test_sides_are_mixed_where_some_limbs_are_exchanged_but_not_all() -> None:
+    target = 64 * torch.rand(6, 17, 2)
+    for order in metrics.side_labellings(HUMAN_17):
+        whole = order in (list(range(17)), list(HUMAN_17.flip))
+        seen = metrics.mixed_sides(target[:, order], target, HUMAN_17)
+        assert torch.equal(seen, torch.full((6,), not whole))
+        # An exchanged body is as mixed, or as whole, as it was.
+        exchanged = metrics.mixed_sides(target[:, list(HUMAN_17.flip)][:, order], target, HUMAN_17)
+        assert torch.equal(exchanged, seen)
+    crane = Skeleton(name="crane", joints=("base", "hook"), bones=((0, 1),), root=0, top=1)
+    assert not metrics.mixed_sides(torch.rand(3, 2, 2), torch.rand(3, 2, 2), crane).any()
+
+
 def test_a_flipped_body_has_every_depth_sign_wrong_and_a_flat_one_too() -> None:
     _, target = two_poses(7, n=6)
     flip = target.new_tensor([1.0, 1.0, -1.0])

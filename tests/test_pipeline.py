@@ -45,6 +45,21 @@ def test_input_spans_minus_one_to_one() -> None:
     assert images_to_input(ends).unique().tolist() == [-1.0, 1.0]
 
 
+def test_lengths_come_back_from_the_plane_in_shares_of_the_picture() -> None:
+    net = small()
+    pose = torch.rand(4, 17, 2)
+    plane = net.unit_to_plane(pose)
+    # The plane is centred, so differences of joints are what both agree on.
+    back = net.plane_to_unit(plane[:, :, None] - plane[:, None])
+    torch.testing.assert_close(back, pose[:, :, None] - pose[:, None])
+    torch.testing.assert_close(net.unit_to_plane(net.plane_to_unit(plane)), plane)
+    head_to_hip = torch.tensor(11.0 / 32)  # of the pixel scale, in shares of 32 px
+    reference = torch.zeros(17, 2)
+    reference[HUMAN_17.top, 1] = -head_to_hip
+    length = net.unit_to_plane(reference).norm(dim=-1)[HUMAN_17.top]
+    torch.testing.assert_close(net.plane_to_unit(length), head_to_hip)
+
+
 def test_prediction_is_the_chain_of_the_networks() -> None:
     net = small()
     assert net.phi is not None

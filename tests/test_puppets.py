@@ -49,6 +49,21 @@ def test_the_nearer_limb_hides_the_other(depths, front):
     torch.testing.assert_close(image[0, :, 6, 20], BLUE)
 
 
+def test_the_order_of_the_bones_does_not_matter():
+    g = generator(4)
+    pose, depth = torch.rand(3, 17, 2, generator=g), 0.2 * torch.randn(3, 17, generator=g)
+    radius = vary_radius(torch.full((16,), 0.04), 3, generator=g)
+    colour, light = torch.rand(3, 16, 2, 3, generator=g), draw_light(3, generator=g)
+    image, cover = draw_puppets(pose, depth, radius, colour, light, HUMAN_17.bones, size=48)
+    for order in (torch.arange(16).flip(0), torch.randperm(16, generator=g)):
+        bones = tuple(HUMAN_17.bones[n] for n in order.tolist())
+        again, same = draw_puppets(
+            pose, depth, radius[:, order], colour[:, order], light, bones, size=48
+        )
+        assert torch.equal(same, cover)
+        torch.testing.assert_close(again * same, image * cover)
+
+
 def test_half_brightness_radius_is_where_kappa_is_a_half():
     gamma = 120.0
     radius = float(half_brightness_radius(torch.tensor(gamma)))

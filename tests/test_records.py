@@ -226,13 +226,17 @@ def test_publishing_copies_records_of_clean_runs_alone(
     runs, results = tmp_path / "runs", tmp_path / "results"
     with pytest.raises(FileNotFoundError, match="no finished run"):
         publish(runs, results)
-    write(runs / "a" / "seed0", commit="abc", commit_dirty=False)
+    old = {"commit": "abc", "source": None}
+    write(runs / "a" / "seed0", **old, commit_dirty=False)
     publish(runs, results)
     assert (results / "a" / "seed0" / RECORD).read_bytes() == (
         runs / "a" / "seed0" / RECORD
     ).read_bytes()
     assert not (results / "a" / "seed0" / WEIGHTS).exists()
-    write(runs / "b" / "seed0", commit="abc", commit_dirty=True)
+    write(runs / "b" / "seed0", **old, commit_dirty=True)
+    with pytest.raises(ValueError, match="uncommitted changes"):
+        publish(runs, tmp_path / "other")
+    write(runs / "b" / "seed0", commit="abc", commit_dirty=False, source="of no commit")
     monkeypatch.setattr(records, "commit_of_source", lambda digest: None)
     with pytest.raises(ValueError, match="uncommitted changes"):
         publish(runs, tmp_path / "other")
@@ -277,17 +281,29 @@ def test_runs_from_elsewhere_get_the_commit_of_their_library(
 
     write(tmp_path / "runs" / "a", commit=None, commit_dirty=None, source=digests[0])
     write(tmp_path / "runs" / "b", commit="abc", commit_dirty=True, source=digests[1])
-    write(tmp_path / "runs" / "c", commit="abc", commit_dirty=False, source="whatever")
+    write(tmp_path / "runs" / "c", commit=commits[0], commit_dirty=False, source=digests[1])
+    write(tmp_path / "runs" / "d", commit="abc", commit_dirty=False, source=None)
+    # the library was committed, something else was changed
+    write(tmp_path / "runs" / "e", commit=commits[0], commit_dirty=True, source=digests[0])
+    write(tmp_path / "runs" / "f", commit=commits[0], commit_dirty=False, source=digests[0])
     publish(tmp_path / "runs", tmp_path / "results")
     told = {r["path"]: (r["commit"], r["commit_dirty"]) for r in read_records(tmp_path / "results")}
-    assert told == {"a": (commits[0], False), "b": (commits[1], False), "c": ("abc", False)}
+    assert told == {
+        **{"a": (commits[0], False), "b": (commits[1], False), "c": (commits[1], False)},
+        **{"d": ("abc", False), "e": (commits[0], False), "f": (commits[0], False)},
+    }
+    kept = [tmp_path / name / "f" / RECORD for name in ("runs", "results")]
+    assert kept[0].read_bytes() == kept[1].read_bytes()
+    write(tmp_path / "runs" / "g", commit=commits[0], commit_dirty=False, source="whatever")
+    with pytest.raises(ValueError, match="no commit has the library"):
+        publish(tmp_path / "runs", tmp_path / "results")
 
 
 def test_weights_are_published_where_they_are_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs, results = tmp_path / "runs", tmp_path / "results"
-    clean = {"commit": "abc", "commit_dirty": False}
+    clean = {"commit": "abc", "commit_dirty": False, "source": None}
     write(runs / "a" / "seed0", **clean)
     write(runs / "b" / "seed0", **clean)
     publish(runs, results, weights=["a/seed0/"])

@@ -208,7 +208,8 @@ def test_the_book_runs_a_part_of_the_experiments(preset: str) -> None:
     assert {"end_to_end/selfpose/seed0", "lifting/selfpose/seed0"} <= set(book)
     assert "ablation_lifting/full/seed0" in book
     # minutes, not hours
-    assert sum(folder.startswith("end_to_end") for folder in book) <= 3
+    assert sum(folder.startswith("end_to_end/selfpose") for folder in book) <= 3
+    assert any(folder.startswith("end_to_end/paper") for folder in book) == (preset == "standard")
     assert not any(name.startswith(("sweep", "ablation_images")) for name in book)
 
 

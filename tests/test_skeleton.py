@@ -36,6 +36,30 @@ def test_flip_maps_bones_to_bones_of_equal_expected_length() -> None:
         assert lengths[HUMAN_17.flip[parent], HUMAN_17.flip[child]] == length
 
 
+def test_flipped_bones_join_the_flipped_joints_and_flip_back() -> None:
+    flipped = HUMAN_17.flipped_bones
+    assert [flipped[n] for n in flipped] == list(range(16))
+    for (parent, child), twin in zip(HUMAN_17.bones, flipped, strict=True):
+        assert HUMAN_17.bones[twin] == (HUMAN_17.flip[parent], HUMAN_17.flip[child])
+    other = {"left": "right", "right": "left", "centre": "centre"}
+    sides = HUMAN_17.bone_sides
+    assert [sides[n] for n in flipped] == [other[side] for side in sides]
+
+
+def test_a_bone_without_a_twin_is_its_own() -> None:
+    """A lobster that lost a claw, told from its left feeler on: one bone points the other way."""
+    lobster = Skeleton(
+        name="lobster",
+        joints=("left_feeler", "head", "right_feeler", "left_claw", "right_claw", "nipper"),
+        bones=((0, 1), (1, 2), (1, 3), (1, 4), (3, 5)),
+        root=0,
+        top=1,
+        mirror_pairs=((0, 2), (3, 4)),
+    )
+    assert lobster.flipped_bones == (1, 0, 3, 2, 4)
+    assert Skeleton.from_dict(CRANE).flipped_bones == (0, 1)
+
+
 @pytest.mark.parametrize("dims", [2, 3])
 def test_mirror_pose_is_an_involution_that_keeps_bone_lengths(dims: int) -> None:
     pose = torch.randn(5, 2, 17, dims, dtype=torch.float64)

@@ -125,6 +125,45 @@ def test_a_run_asked_to_stop_ends_after_its_step_and_continues(
     assert resumed.history == expected.history
 
 
+@pytest.mark.parametrize("asked_in", ["a", "b"])
+def test_a_request_while_the_last_step_is_written_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked_in: str
+) -> None:
+    whole_write = Runner._write
+
+    def write(self: Runner, stage: Stage, done: int) -> None:
+        whole_write(self, stage, done)
+        if stage.name == asked_in and done == stage.n_steps:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Runner, "_write", write)
+    log: list[tuple[str, int]] = []
+    stages = [counting_stage("a", 3, log), counting_stage("b", 2, log)]
+    with stopping_on(), pytest.raises(TrainingStopped, match=f"after stage '{asked_in}'"):
+        runner(tmp_path).run(stages)
+    monkeypatch.setattr(Runner, "_write", whole_write)
+    with stopping_on():
+        runner(tmp_path).run([counting_stage("a", 3, log), counting_stage("b", 2, log)])
+    assert log == [("a", k) for k in range(3)] + [("b", k) for k in range(2)]
+
+
+def test_a_request_after_the_look_of_a_step_waits_for_the_next(tmp_path: Path) -> None:
+    """However the request falls between two looks, the checkpoint holds the step it ends at."""
+    log: list[tuple[str, int]] = []
+
+    class Asked(Runner):
+        def _write(self, stage: Stage, done: int) -> None:
+            super()._write(stage, done)
+            if done == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    asked = Asked(identity={}, folder=tmp_path, progress=False, seed=3, checkpoint_every_s=-1.0)
+    with stopping_on(), pytest.raises(TrainingStopped, match="stage 'a', step 3"):
+        asked.run([counting_stage("a", 6, log)])
+    runner(tmp_path).run([counting_stage("a", 6, log)])
+    assert log == [("a", k) for k in range(6)]
+
+
 def test_outside_a_training_the_request_stops_at_once() -> None:
     with stopping_on(), pytest.raises(TrainingStopped):
         os.kill(os.getpid(), signal.SIGTERM)

@@ -156,6 +156,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(
         ("selfpose", "sides", 4),
         ("selfpose", "images", 0),
         ("selfpose", "images", 5),
+        ("selfpose", "images", 7),  # what clips decided at step 6 is used again
         ("paper", "images", 6),
     ],
 )

@@ -37,7 +37,8 @@ class ImageSet:
         (N, 3, H, W) uint8, RGB.
     sequence
         (N,) which clip each picture comes from: pictures of one clip share the static camera, its
-        background and the person. Pictures with no such relation have distinct numbers.
+        background and the person. Pictures of a clip stand together, in the order of time.
+        Pictures with no such relation have distinct numbers.
     """
 
     images: UInt8[Tensor, "N 3 H W"]
