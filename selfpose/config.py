@@ -76,7 +76,7 @@ class Config:
         Takes the unpaired poses from another data set, to measure a domain gap; empty: the same.
     elevation, elevation_mean, elevation_sd
         ``fixed`` draws the camera's elevation from a normal distribution (degrees) instead of
-        learning it: a rotation cycle as before ElePose.
+        learning it.
     precision
         Of Φ's convolutions: ``bfloat16`` is faster where the processor or GPU has it.
     lift_from
