@@ -206,11 +206,12 @@ error_bars(groups, xlabel="P-MPJPE, mm (proper rotation)", references=lines)
 # seeds.
 
 # %% tags=["hide-input"]
+here = Path(runs)
 
 
 def seeds_of(experiment, stage):
     """Histories of one experiment by seed: this build's, or the most that are committed."""
-    name, root = "this build", Path(runs)
+    name, root = "this build", here
     chosen = [r for r in own if r["experiment"] == experiment]
     groups = {}
     for r in committed:

@@ -44,8 +44,8 @@ def static_foreground(
     if fewest < MIN_FRAMES:
         raise ValueError(
             f"a background needs pictures of a static camera, at least {MIN_FRAMES} from each; one "
-            f"sequence has only {fewest}. Drop the term 'sil' for loose pictures, and set "
-            "swap_background to false"
+            f"sequence has only {fewest}. For loose pictures drop the terms 'sil', 'puppet' and "
+            "'distil', and set picture_every to 1 and swap_background to false"
         )
     parts = []
     for chunk, rows in zip(images.split(512), row.split(512), strict=True):

@@ -71,13 +71,8 @@ def sample_limb_colours(
     colour = torch.where(trusted[..., None], read, anywhere)
 
     side_shown = (torch.rand(b, 1, 1, 1, generator=generator) < 0.5).to(device)
-    return torch.where(_copied(skeleton, side_shown), colour[:, _twin_bones(skeleton)], colour)
-
-
-def _twin_bones(skeleton: Skeleton) -> list[int]:
-    """For each bone the one on the other side; itself where it has no twin."""
-    flip, number = skeleton.flip, {bone: n for n, bone in enumerate(skeleton.bones)}
-    return [number.get((flip[i], flip[j]), number[i, j]) for i, j in skeleton.bones]
+    twin = colour[:, list(skeleton.flipped_bones)]
+    return torch.where(_copied(skeleton, side_shown), twin, colour)
 
 
 def _copied(skeleton: Skeleton, from_left: Bool[Tensor, "b 1 1 1"]) -> Bool[Tensor, "b B 1 1"]:

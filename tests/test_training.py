@@ -370,3 +370,29 @@ def test_shape_checks_are_in_place() -> None:
 
     with pytest.raises(TypeCheckError):
         losses.flow_loss(torch.zeros(2, 2))
+
+
+def test_loose_pictures_train_as_the_page_on_own_data_says(tiny_dataset: PoseDataset) -> None:
+    images = tiny_dataset.unlabelled.images
+    loose = replace(
+        tiny_dataset,
+        unlabelled=ImageSet(images=images, sequence=torch.arange(len(images))),
+        ceiling=None,
+    )
+    with pytest.raises(ValueError, match="static camera"):
+        run(loose, tiny())
+    said = tiny(drop=["sil", "puppet", "distil"], picture_every=1, swap_background=False)
+    _, runner = run(loose, said)
+    assert {"D", "redraw", "side"} <= set(runner.history["images"][-1])
+
+
+def test_clips_that_come_again_are_refused(tiny_dataset: PoseDataset) -> None:
+    part = tiny_dataset.unlabelled
+    order = torch.arange(len(part)).roll(1)  # the last picture of the last clip comes first
+    mixed = replace(
+        tiny_dataset,
+        unlabelled=ImageSet(images=part.images[order], sequence=part.sequence[order]),
+        ceiling=None,
+    )
+    with pytest.raises(ValueError, match="stand together"):
+        run(mixed, tiny())
