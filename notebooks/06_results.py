@@ -467,7 +467,7 @@ def published(chosen, metric, title, baselines):
     return pd.concat([who.rename("runs"), numbers], axis=1).style.hide()
 
 
-listed = ("end_to_end", "lifting", "ablation_lifting", "ablation_images")
+listed = ("end_to_end", "lifting", "new_subject", "ablation_lifting", "ablation_images")
 committed = [r for r in committed if r["experiment"] in listed]
 if committed:
     display(published(committed, "p_mpjpe_mm", "P-MPJPE, mm", floors))
