@@ -282,6 +282,8 @@ sentence("paper")
 #
 # **How to see it.** A half of the limbs fits better exchanged, arms and legs independently, and
 # forgiving the sides helps little, because a mean is wrong either way.
+# A loss that forgives the naming, as that of puppets does ({eq}`eq-puppet`), takes the averaging away: with it,
+# short runs of one channel and of three look alike, as the sentence below may say. The failure is that of plain squares.
 #
 # **Cure.** `channels: 3`, and something that knows how knees bend: the prior on sides.
 
