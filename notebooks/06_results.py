@@ -308,7 +308,8 @@ dataset = DataChoice(
     cache=cache,
 ).load(config)
 prediction = predict_test(pipeline, dataset.test)
-error = errors(prediction, dataset.test, dataset.skeleton)["error_2d_percent_side_tolerant"]
+values = errors(prediction, dataset.test, dataset.skeleton)
+error = values["error_2d_percent_side_tolerant"]
 order = error.argsort()
 ranks = torch.linspace(0, len(order) - 1, 9).round().long().tolist()
 
@@ -352,9 +353,8 @@ prediction_rows(
 # 2D is as good there as elsewhere, depth failed; if facing is wrong, sides did.
 
 # %% tags=["hide-input"]
-values = errors(prediction, dataset.test, dataset.skeleton)
-swapped = metrics.swapped_limbs(prediction.pose_2d, dataset.test.poses_2d, dataset.skeleton)
-values["sides_mixed_percent"] = 100.0 * (swapped.any(dim=-1) & ~swapped.all(dim=-1)).double()
+mixed = metrics.mixed_sides(prediction.pose_2d, dataset.test.poses_2d, dataset.skeleton)
+values["sides_mixed_percent"] = 100.0 * mixed.double()
 values["wrong_depth_signs_percent"] = metrics.wrong_depth_signs_percent(
     prediction.pose_3d, dataset.test.poses_3d, dataset.skeleton
 )

@@ -151,7 +151,7 @@ def monitors(pose_2d, pose_3d):
     )
     depth = evaluation.depth_errors(pose_3d, test.poses_3d, skeleton)
     swapped = metrics.swapped_limbs(pose_2d, test.poses_2d, skeleton)
-    mixed = swapped.any(dim=-1) & ~swapped.all(dim=-1)
+    mixed = metrics.mixed_sides(pose_2d, test.poses_2d, skeleton)
     return {
         "2D error, %": plain["error_2d_percent"],
         "sides forgiven, %": plain["error_2d_percent_side_tolerant"],

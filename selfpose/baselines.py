@@ -10,12 +10,11 @@ from selfpose.camera import azimuth_rotation, lift
 from selfpose.config import Config
 from selfpose.data.protocol import LabelledSet, PoseDataset
 from selfpose.evaluation import errors, errors_2d, errors_3d, mean_errors, predict_test
-from selfpose.imaging import encode
+from selfpose.imaging import draw, encode
 from selfpose.losses import redrawing_loss, regressor_loss
 from selfpose.metrics import root_centred
 from selfpose.optimise import decay_rate, descend, numbers
 from selfpose.pipeline import PosePipeline, Prediction, images_to_input
-from selfpose.render import draw_skeleton
 from selfpose.skeleton import Skeleton, mirror_pose
 from selfpose.stages import Runner, Stage
 from selfpose.training import build_pipeline, run_identity
@@ -166,13 +165,7 @@ def supervised_image_stage(
             view = draw_view_change(len(x), generator=generator, device=device)
             x, pose = view.move_images(x), view.move_poses(pose, dataset.skeleton)
         s = encode(phi, x, config)
-        drawn = draw_skeleton(
-            pose,
-            dataset.skeleton,
-            size=config.skeleton_size,
-            gamma=config.gamma,
-            channels=config.channels,
-        )
+        drawn = draw(pose, dataset.skeleton, config)
         terms = {
             "pose": 10 * regressor_loss(pose, omega(s)),
             "skeleton": 10 * redrawing_loss(s, drawn),

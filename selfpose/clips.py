@@ -9,6 +9,7 @@ from selfpose._typing import Int, Tensor
 from selfpose.config import Config
 from selfpose.data.protocol import PoseDataset
 from selfpose.lifting import Batches
+from selfpose.metrics import twin_distances_sq
 from selfpose.optimise import decay_rate, descend, numbers
 from selfpose.pipeline import PosePipeline, images_to_input
 from selfpose.sides import SidePrior, clip_log_odds, side_prior_loss
@@ -91,8 +92,7 @@ class ClipSides(nn.Module):
         decided, certainty = self.pose[view.rows], self.certainty[view.rows]
         if view.change is not None:
             decided = view.change.move_poses(decided, skeleton)
-        as_named = (pose - decided).square().sum(dim=(-2, -1))
-        exchanged = (pose[:, list(skeleton.flip)] - decided).square().sum(dim=(-2, -1))
+        as_named, exchanged = twin_distances_sq(pose, decided, skeleton)
         sign = torch.where(as_named <= exchanged, 1.0, -1.0)
         return sign * torch.logit(0.5 + 0.5 * certainty.clamp(max=0.999))
 

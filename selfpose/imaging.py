@@ -17,6 +17,7 @@ from selfpose.config import Config
 from selfpose.data.protocol import PoseDataset
 from selfpose.evaluation import monitor_images
 from selfpose.lifting import bone_weight, fixed_elevation, lifting_terms
+from selfpose.metrics import twin_distances_sq
 from selfpose.networks import Discriminator, PoseRegressor
 from selfpose.optimise import decay_rate, descend, numbers
 from selfpose.pipeline import PosePipeline
@@ -65,6 +66,17 @@ def encode(network: nn.Module, image: Tensor, config: Config) -> Tensor:
         return network(image).float()
 
 
+def draw(pose: Float[Tensor, "b J 2"], skeleton: Skeleton, config: Config) -> Tensor:
+    """κ as a run draws it: size, γ and channels of the config."""
+    return draw_skeleton(
+        pose,
+        skeleton,
+        size=config.skeleton_size,
+        gamma=config.gamma,
+        channels=config.channels,
+    )
+
+
 def regressor_stage(pipeline: PosePipeline, pictures: Pictures, config: Config) -> Stage:
     """Ω alone, on drawings of unpaired poses: Φ then meets one that can read."""
     omega, skeleton = pipeline.omega, pipeline.skeleton
@@ -74,13 +86,7 @@ def regressor_stage(pipeline: PosePipeline, pictures: Pictures, config: Config) 
     def step(number: int, generator: torch.Generator) -> dict[str, float]:
         decay_rate(optimiser, number, config.omega_steps)
         pose = pictures.draw_poses(generator)
-        drawn = draw_skeleton(
-            pose,
-            skeleton,
-            size=config.skeleton_size,
-            gamma=config.gamma,
-            channels=config.channels,
-        )
+        drawn = draw(pose, skeleton, config)
         terms = {"Omega": config.weight("Omega") * losses.regressor_loss(pose, omega(drawn))}
         descend(optimiser, terms, stage="regressor", step=number)
         return numbers(terms)
@@ -137,11 +143,6 @@ def image_stage(
     log_every = 10 * max(1, config.steps // 2000)
     between = max(1, (config.steps - side_begins) // (DECISIONS * config.picture_every))
 
-    def draw(pose: Tensor, gamma: float, channels: int) -> Tensor:
-        return draw_skeleton(
-            pose, skeleton, size=config.skeleton_size, gamma=gamma, channels=channels
-        )
-
     def critic_step(number: int, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         penalised = bool(config.r1) and number % R1_EVERY == 0
         real = real.detach().requires_grad_(penalised)
@@ -160,10 +161,10 @@ def image_stage(
         colour = sample_limb_colours(
             (view.image + 1) / 2, view.foreground, seen, skeleton, generator=generator
         )
-        plane = pipeline.unit_to_plane(pose)
-        depth = pipeline.plane_to_unit(first_lifter(plane)[0] / config.delta)
-        if joint:  # Λ has learnt nothing yet
-            depth = torch.zeros_like(depth)
+        depth = torch.zeros_like(pose[..., 0])
+        if not joint:  # else Λ has learnt nothing yet
+            offset, _ = first_lifter(pipeline.unit_to_plane(pose))
+            depth = pipeline.plane_to_unit(offset / config.delta)
         radius = half_brightness_radius(thickness.log_gamma.exp())
         figure, cover = draw_puppets(
             pose,
@@ -181,8 +182,7 @@ def image_stage(
     def distil(number: int, seen: Tensor, pose: Tensor) -> dict[str, Tensor]:
         """Λ lifts what Ω saw in a puppet as it would lift the puppet's pose, or its twin."""
         twin = pose[:, list(skeleton.flip)]
-        as_named = (seen - pose).square().sum(dim=(-2, -1))
-        exchanged = (seen - twin).square().sum(dim=(-2, -1))
+        as_named, exchanged = twin_distances_sq(seen, pose, skeleton)
         true = torch.where((as_named <= exchanged)[:, None, None], pose, twin)
         with torch.no_grad():
             target = first_lifter(pipeline.unit_to_plane(true))
@@ -211,10 +211,13 @@ def image_stage(
         decay_rate(theirs, number, config.steps)
         view = pictures.draw_images(generator)
         pose = pictures.draw_poses(generator)
-        drawn = draw(pose, config.gamma, config.channels)  # w = κ(u)
+        drawn = draw(pose, skeleton, config)  # w = κ(u)
         terms: dict[str, Tensor] = {}
         others: dict[str, Tensor] = {}  # of D and of Λ, which descend by themselves
-        if config.weight("puppet") or prior is not None:
+        last = number + 1 == config.steps  # so that the log's last row knows every term
+        pictured = number % config.picture_every == 0 or last
+        sided = pictured and prior is not None and number >= side_begins
+        if config.weight("puppet") or sided:
             with torch.no_grad():
                 teacher = encode(averaged["phi"], view.image, config)
                 seen = averaged["omega"](teacher)
@@ -226,21 +229,20 @@ def image_stage(
             terms["puppet"] = weight * losses.puppet_loss(s_puppet, found, drawn, pose, skeleton)
             if config.weight("distil"):
                 others |= distil(number, found, pose)
-        last = number + 1 == config.steps  # so that the log's last row knows every term
-        if number % config.picture_every == 0 or last:
+        if pictured:
             s = encode(phi, view.image, config)
             predicted = omega(s)
             if weight := config.weight("D"):
                 others |= critic_step(number // config.picture_every, drawn, s)
                 terms["D"] = weight * losses.adversarial_loss(critic(s))
             if weight := config.weight("Omega"):
-                redrawn = draw(predicted, config.gamma, config.channels)
+                redrawn = draw(predicted, skeleton, config)
                 terms["redraw"] = weight * config.lam * losses.redrawing_loss(s, redrawn)
             if (weight := config.weight("sil")) and view.foreground is not None:
                 thick = thickness(shielded(omega, s), skeleton, config.skeleton_size)
                 front = functional.adaptive_avg_pool2d(view.foreground, config.skeleton_size)
                 terms["sil"] = weight * losses.silhouette_loss(thick, front[:, 0])
-            if prior is not None and number >= side_begins:
+            if sided:
                 log_odds = odds_of_sides(number, view, seen)
                 terms["side"] = config.weight("side") * side_loss(s, teacher, log_odds)
             if joint:
@@ -289,4 +291,4 @@ def image_stage(
     )
 
 
-__all__ = ["Thickness", "encode", "image_stage", "regressor_stage", "shielded"]
+__all__ = ["Thickness", "draw", "encode", "image_stage", "regressor_stage", "shielded"]

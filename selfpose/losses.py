@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from selfpose._typing import Float, Tensor
-from selfpose.metrics import bone_lengths
+from selfpose.metrics import bone_lengths, twin_distances_sq
 from selfpose.render import exchange_sides
 from selfpose.skeleton import Skeleton
 
@@ -142,9 +142,7 @@ def puppet_loss(
     true_image, true_pose
         κ(u) and u, the unpaired pose that the puppet was drawn with.
     """
-    twin = true_pose[:, list(skeleton.flip)]
-    as_named = (pose - true_pose).square().sum(dim=(-2, -1))
-    exchanged = (pose - twin).square().sum(dim=(-2, -1))
+    as_named, exchanged = twin_distances_sq(pose, true_pose, skeleton)
     prior = math.log(share / (1 - share))
     weight = torch.sigmoid(prior + (exchanged - as_named) / (2 * sigma**2)).detach()
     twin_image = exchange_sides(true_image)

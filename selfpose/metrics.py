@@ -163,6 +163,18 @@ def facing_is_right(
     return own <= twin
 
 
+def twin_distances_sq(
+    pose: Float[Tensor, "*b J 2"], target: Float[Tensor, "*b J 2"], skeleton: Skeleton
+) -> tuple[Float[Tensor, "*b"], Float[Tensor, "*b"]]:
+    """Squared distance of a pose to a target, and to the target's twin, its left and right swapped.
+
+    Summed over joints, in the square of the poses' unit. Differentiable.
+    """
+    twin = target[..., list(skeleton.flip), :]
+    own, exchanged = ((pose - t).square().sum(dim=(-2, -1)) for t in (target, twin))
+    return own, exchanged
+
+
 def swapped_limbs(
     predicted: Float[Tensor, "*b J 2"], target: Float[Tensor, "*b J 2"], skeleton: Skeleton
 ) -> Bool[Tensor, "*b L"]:
@@ -241,6 +253,7 @@ __all__ = [
     "side_labellings",
     "side_tolerant_error_2d_percent",
     "swapped_limbs",
+    "twin_distances_sq",
     "with_measured_bones",
     "wrong_depth_signs_percent",
 ]

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from selfpose._typing import Float, Int, Tensor
+from selfpose.metrics import twin_distances_sq
 from selfpose.render import exchange_sides
 from selfpose.skeleton import Skeleton
 
@@ -141,9 +142,7 @@ def clip_log_odds(
     own
         Log-odds for the naming that a pose came with: whoever named it has seen the picture.
     """
-    flip = list(skeleton.flip)
-    stay = (pose[1:] - pose[:-1]).square().sum(dim=(-2, -1))
-    change = (pose[1:, flip] - pose[:-1]).square().sum(dim=(-2, -1))
+    stay, change = twin_distances_sq(pose[1:], pose[:-1], skeleton)
     agree = ((change - stay) / (2 * sigma**2)).clamp(-cap, cap)  # log-odds of the same naming
 
     # One row a clip, padded at its end by pictures without evidence and without a link.

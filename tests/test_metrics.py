@@ -283,3 +283,16 @@ def test_mirroring_both_poses_changes_no_error() -> None:
     own = metrics.mpjpe(predicted, target, root=0)
     torch.testing.assert_close(metrics.mpjpe(*twins, root=0), own)
     assert not math.isnan(own.sum().item())
+
+
+def test_twin_distances_change_places_with_the_sides() -> None:
+    draw = torch.Generator().manual_seed(7)
+    pose, target = torch.randn(2, 5, 17, 2, generator=draw)
+    own, exchanged = metrics.twin_distances_sq(pose, target, HUMAN_17)
+    torch.testing.assert_close(own, ((pose - target) ** 2).sum(dim=(1, 2)))
+    twin = target[:, list(HUMAN_17.flip)]
+    swapped = metrics.twin_distances_sq(pose, twin, HUMAN_17)
+    torch.testing.assert_close(swapped, (exchanged, own))
+    torch.testing.assert_close(
+        metrics.twin_distances_sq(pose[:, list(HUMAN_17.flip)], target, HUMAN_17), (exchanged, own)
+    )
