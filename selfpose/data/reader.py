@@ -1,8 +1,8 @@
 """What a reader of a data set's files hands over: clips of one camera, one after another.
 
 A reader looks at files lazily: it yields one clip at a time, with paths in the place of pictures,
-so that a data set of a million frames needs no more memory than its longest clip. Crops, the method's
-units and the split into unlabelled pictures and unpaired poses come after it, in
+so that a data set of a million frames needs no more memory than its longest clip. Crops, units and
+the split into unlabelled pictures and unpaired poses come after it, in
 :mod:`selfpose.data.prepare`.
 """
 
