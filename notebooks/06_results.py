@@ -487,7 +487,7 @@ else:
 # Before the trainings from pictures we wrote down what would count as working. The published one of
 # the longest preset, beside those aims; a dash stands for what its record does not hold. What is not
 # met stays in the table. Why facing is not, and what was tried, stands under
-# [which way a person faces](08_diagnosis.ipynb).
+# [which way a person faces](09_diagnosis.ipynb).
 
 # %% tags=["hide-input"]
 AIMS = {
@@ -539,7 +539,7 @@ if shipped:
 #
 # A 3D number without its 2D number says little: if 2D is wrong by left and right, a perfect Λ lifts
 # the wrong person. A P-MPJPE far above its reflected twin (`p_mpjpe_reflection_mm` in the record)
-# means flipped depths. [When it goes wrong](08_diagnosis.ipynb) shows each failure beside a healthy
+# means flipped depths. [When it goes wrong](09_diagnosis.ipynb) shows each failure beside a healthy
 # run. And a baseline missing from a table is worse than a bad result.
 #
 # ```{admonition} Exercise

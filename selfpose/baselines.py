@@ -9,7 +9,14 @@ from selfpose.augment import draw_view_change
 from selfpose.camera import azimuth_rotation, lift
 from selfpose.config import Config
 from selfpose.data.protocol import LabelledSet, PoseDataset
-from selfpose.evaluation import errors, errors_2d, errors_3d, mean_errors, predict_test
+from selfpose.evaluation import (
+    errors,
+    errors_2d,
+    errors_3d,
+    known_errors,
+    mean_errors,
+    predict_test,
+)
 from selfpose.imaging import draw, encode
 from selfpose.losses import redrawing_loss, regressor_loss
 from selfpose.metrics import root_centred
@@ -51,9 +58,11 @@ def mean_pose_errors(dataset: PoseDataset) -> dict[str, float]:
     """
     test, skeleton = dataset.test, dataset.skeleton
     n = len(test)
-    constant = dataset.unpaired.mean(dim=0).expand(n, -1, -1)
-    result = errors_2d(constant, test.poses_2d, skeleton, image_size=dataset.image_size)
-    if dataset.ceiling is not None:
+    result: dict[str, Tensor] = {}
+    if test.knows_2d:
+        constant = dataset.unpaired.mean(dim=0).expand(n, -1, -1)
+        result |= errors_2d(constant, test.poses_2d, skeleton, image_size=dataset.image_size)
+    if dataset.ceiling is not None and test.knows_3d:
         facing = mean_pose_3d(dataset.ceiling, skeleton).expand(n, -1, -1)
         camera = root_centred(dataset.ceiling.poses_3d, skeleton.root).mean(dim=0)
         result |= errors_3d(camera.expand(n, -1, -1).double(), test.poses_3d.double(), skeleton)
@@ -90,15 +99,12 @@ def nearest_neighbour_errors(
     moved to the predicted root. ``None`` where the data hold no labels.
     """
     test, root = dataset.test, dataset.skeleton.root
-    if dataset.ceiling is None:
+    if dataset.ceiling is None or not dataset.ceiling.knows_3d:
         return None
     labelled = dataset.ceiling.poses_3d[nearest_pose(pose_2d, dataset.ceiling.poses_2d, root=root)]
     unpaired = dataset.unpaired[nearest_pose(pose_2d, dataset.unpaired, root=root)]
     placed = root_centred(unpaired, root) + pose_2d[:, root : root + 1]
-    return mean_errors(
-        errors_2d(placed, test.poses_2d, dataset.skeleton, image_size=dataset.image_size)
-        | errors_3d(labelled.double(), test.poses_3d.double(), dataset.skeleton)
-    )
+    return mean_errors(known_errors(placed, labelled, test, dataset.skeleton))
 
 
 def true_depth_offsets(
@@ -225,9 +231,7 @@ def baseline_errors(
     """
     test, skeleton = dataset.test, dataset.skeleton
     prediction = predict_test(pipeline, test)
-    flat = errors_2d(
-        prediction.pose_2d.cpu(), test.poses_2d, skeleton, image_size=dataset.image_size
-    ) | errors_3d(flat_pose(pipeline, prediction).cpu().double(), test.poses_3d.double(), skeleton)
+    flat = known_errors(prediction.pose_2d, flat_pose(pipeline, prediction), test, skeleton)
     ceiling = None
     if supervised is not None:
         ceiling = mean_errors(errors(predict_test(supervised, test), test, skeleton))

@@ -248,10 +248,10 @@ class Campaign:
                 "give each run once"
             )
         self.out = Path(self.out).resolve()
-        absolute = {
+        absolute: dict[str, Any] = {
             name: str(Path(value).resolve())
             for name, value in asdict(self.choice).items()
-            if value and name != "name"
+            if value and name not in ("name", "data_options")
         }
         self.choice = replace(self.choice, **absolute)
         files = self.choice.fingerprint()

@@ -14,7 +14,8 @@ import click
 import yaml
 
 from selfpose.config import PRESETS, VARIANTS, Config
-from selfpose.data.sources import SOURCES, check_folders
+from selfpose.data.source_names import FILES, SOURCES
+from selfpose.data.sources import check_folders
 from selfpose.runs import DataChoice, check_device, default_device, run_experiment
 from selfpose.stages import TrainingDiverged, TrainingStopped
 
@@ -42,15 +43,24 @@ def parse_overrides(settings: tuple[str, ...]) -> dict[str, Any]:
     for text in settings:
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise ValueError(f"expected NAME=VALUE after --set, got {text!r}")
+            raise ValueError(f"expected NAME=VALUE, got {text!r}")
         try:
             overrides[name] = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise ValueError(f"--set {text!r}: cannot read the value ({error})") from error
+            raise ValueError(f"{text!r}: cannot read the value ({error})") from error
     return overrides
 
 
 FOLDER = click.Path(exists=True, file_okay=False)
+CACHE_OPTION = click.option(
+    "--cache", type=click.Path(file_okay=False),
+    help="Keep prepared data in this folder, for other runs.",
+)  # fmt: skip
+OPTION_OPTION = click.option(
+    "--option", "settings", multiple=True, metavar="NAME=VALUE",
+    help="What a reader of files takes besides its folder, or how frames are prepared: "
+    "every=5, crop=whole, pose_share=0.3, …; repeatable.",
+)  # fmt: skip
 
 
 def data_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -63,6 +73,7 @@ def data_options(command: Callable[..., None]) -> Callable[..., None]:
         data_root: str | None,
         data_train: str | None,
         data_test: str | None,
+        data_settings: tuple[str, ...],
         cache: str | None,
         **rest: Any,
     ) -> None:
@@ -71,6 +82,7 @@ def data_options(command: Callable[..., None]) -> Callable[..., None]:
             data_root=data_root,
             data_train=data_train,
             data_test=data_test,
+            data_options=parse_overrides(data_settings),
             cache=cache,
         )
         command(choice=choice, **rest)
@@ -78,15 +90,16 @@ def data_options(command: Callable[..., None]) -> Callable[..., None]:
     options = [
         click.option(
             "--data", "data", type=click.Choice(SOURCES), default="embedded", show_default=True,
-            help="Which data: generated people, or CMU motion capture rendered as pictures.",
+            metavar="NAME", help=f"Which data: {', '.join(SOURCES)}.",
         ),
-        click.option("--data-root", type=FOLDER, help="One folder, split by trial."),
-        click.option("--data-train", type=FOLDER, help="Learn from this folder …"),
+        click.option("--data-root", type=FOLDER, help="The folder of the data set."),
+        click.option("--data-train", type=FOLDER, help="Motion capture: learn from this folder …"),
         click.option("--data-test", type=FOLDER, help="… and test on every trial of this one."),
         click.option(
-            "--cache", type=click.Path(file_okay=False),
-            help="Keep prepared data in this folder, for other runs.",
+            "--data-option", "data_settings", multiple=True, metavar="NAME=VALUE",
+            help="An option of the data's reader, or of their preparation; repeatable.",
         ),
+        CACHE_OPTION,
     ]  # fmt: skip
     decorated: Callable[..., None] = with_choice
     for option in reversed(options):
@@ -247,9 +260,10 @@ def evaluate(weights: Path, choice: DataChoice, n_test: int) -> None:
 @click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path))
 def predict(weights: Path, pictures: tuple[Path, ...], out: Path) -> None:
-    """2D and 3D poses of PICTURES (square crops of one person, or folders of them).
+    """2D and 3D poses of PICTURES, or of the pictures in folders.
 
-    Writes poses.json and one figure for each picture under --out.
+    Each should show one subject that fills most of it. Writes poses.json, poses.csv and one figure
+    for each picture (skeleton image, 2D and 3D pose) under --out.
     """
     from selfpose.pictures import predict_files
 
@@ -274,25 +288,112 @@ def publish(runs: Path, results: Path, weights: tuple[str, ...]) -> None:
 
 @cli.group(cls=Group)
 def data() -> None:
-    """Look at data sets."""
+    """Look at data sets, and prepare them."""
 
 
-@data.command("check")
-@data_options
-def check(choice: DataChoice) -> None:
-    """Prepare a small part of a data set and say what is in it."""
-    from selfpose.metrics import bone_lengths
+def source_options(command: Callable[..., None]) -> Callable[..., None]:
+    """NAME and the options that say where it lies, handed to the command as one ``choice``."""
 
-    dataset = choice.load(Config(n_unlabelled=512, n_unpaired=512, n_test=128))
-    lengths = bone_lengths(dataset.test.poses_3d, dataset.skeleton)
-    click.echo(f"{dataset.name}: skeleton {dataset.skeleton.name}, {dataset.image_size} px")
-    click.echo(json.dumps(dataset.provenance, indent=1))
-    click.echo("bone lengths of the test part, mean ± s.d., mm:")
-    for (parent, child), mean, sd in zip(
-        dataset.skeleton.bones, lengths.mean(0), lengths.std(0), strict=True
-    ):
-        joints = dataset.skeleton.joints
-        click.echo(f"  {joints[parent]:>15s} – {joints[child]:15s} {mean:7.1f} ± {sd:.1f}")
+    @functools.wraps(command)
+    def with_choice(
+        *,
+        name: str,
+        root: str | None,
+        train: str | None,
+        test: str | None,
+        settings: tuple[str, ...],
+        cache: str | None,
+        **rest: Any,
+    ) -> None:
+        choice = DataChoice(
+            name=name,
+            data_root=root,
+            data_train=train,
+            data_test=test,
+            data_options=parse_overrides(settings),
+            cache=cache,
+        )
+        check_folders(choice.name, choice.data_root, choice.data_train, choice.data_test)
+        command(choice=choice, **rest)
+
+    options = [
+        click.argument("name", type=click.Choice(SOURCES), metavar="NAME"),
+        click.option("--root", type=FOLDER, help="The folder of the data set."),
+        click.option("--train", type=FOLDER, help="Motion capture: learn from this folder …"),
+        click.option("--test", type=FOLDER, help="… and test on every trial of this one."),
+        OPTION_OPTION,
+        CACHE_OPTION,
+    ]
+    decorated: Callable[..., None] = with_choice
+    for option in reversed(options):
+        decorated = option(decorated)
+    return decorated
+
+
+@data.command("check", epilog=f"NAME is one of: {', '.join(SOURCES)}.")
+@source_options
+@click.option("--image-size", default=64, show_default=True, help="Side of the pictures, px.")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path),
+    help="Picture file for the samples with their skeletons; by default check-NAME.png here.",
+)  # fmt: skip
+def check(choice: DataChoice, image_size: int, out: Path | None) -> None:
+    """Say what is in the data set NAME, and the first thing that is wrong.
+
+    Shows joints and their order, units, bone lengths, counts for each part, and draws sample
+    pictures with the skeleton on them. Exit code 1 if something is wrong.
+    """
+    from selfpose.data.plan import Recipe
+    from selfpose.data.readers import make_reader
+    from selfpose.inspection import inspect_dataset, inspect_reader, sample_figure
+
+    if choice.name in FILES:
+        assert choice.data_root is not None
+        reader, recipe = make_reader(choice.name, choice.data_root, choice.data_options)
+        found = inspect_reader(reader, Recipe(image_size=image_size, **recipe), name=choice.name)
+    else:
+        few = Config(n_unlabelled=512, n_unpaired=512, n_test=128, image_size=image_size)
+        found = inspect_dataset(choice.load(few))
+    click.echo(found.report())
+    if found.samples:
+        out = out or Path(f"check-{choice.name}.png")
+        sample_figure(found).savefig(out, bbox_inches="tight")
+        click.echo(f"samples: {out}")
+    if found.findings:
+        sys.exit(1)
+
+
+@data.command("prepare", epilog=f"NAME is one of: {', '.join(FILES)}.")
+@source_options
+@click.option("--image-size", default=64, show_default=True, help="Side of the pictures, px.")
+def prepare(choice: DataChoice, image_size: int) -> None:
+    """Crop and store the data set NAME once, for every training that follows.
+
+    Streams from disk, and continues where a killed preparation stopped. What is there already is
+    compared with its checksums.
+    """
+    from selfpose.data.prepared import MANIFEST, verify
+    from selfpose.data.readers import default_cache, load_files, prepared_folder
+
+    if choice.name not in FILES:
+        raise ValueError(
+            f"{choice.name!r} is drawn by the library and needs no preparation; training draws it"
+        )
+    assert choice.data_root is not None
+    root, cache = Path(choice.data_root), Path(choice.cache or default_cache())
+    folder = prepared_folder(
+        choice.name, root, choice.data_options, image_size=image_size, cache=cache
+    )
+    if (folder / MANIFEST).is_file():
+        click.echo(f"already prepared, {verify(folder) / 2**20:.0f} MiB, checksums right: {folder}")
+        return
+    dataset = load_files(
+        choice.name, root=root, cache=cache, options=choice.data_options, image_size=image_size
+    )
+    click.echo(
+        f"{len(dataset.unlabelled)} pictures, {len(dataset.unpaired)} unpaired poses, "
+        f"{len(dataset.test)} test pictures: {folder}"
+    )
 
 
 def main() -> None:

@@ -79,8 +79,8 @@ class ClipSides(nn.Module):
     ) -> None:
         """Look at every picture (``see``: input → skeleton image), then let each clip decide."""
         skeleton = pipeline.skeleton
-        chunks = [images_to_input(chunk) for chunk in pictures.images.split(256)]
-        pose = torch.cat([omega(see(x)) for x in chunks])
+        chunks = (chunk.to(pictures.device) for chunk in pictures.images.split(256))
+        pose = torch.cat([omega(see(images_to_input(chunk))) for chunk in chunks])
         named = prior(pipeline.unit_to_plane(pose))
         odds = clip_log_odds(named, pose, pictures.sequence, skeleton)
         twin = pose[:, list(skeleton.flip)]

@@ -374,6 +374,15 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
     # The seven terms with self-supervised help: see the book's page on choices.
     "selfpose": {},
+    # The same for loose pictures, which show no static camera's background: no silhouettes and no
+    # puppets, and D strong in their place.
+    "loose": {
+        "drop": ("sil", "puppet", "distil"),
+        "picture_every": 1,
+        "swap_background": False,
+        "side_clips": False,
+        "weight_D": 1.0,
+    },
 }
 
 __all__ = [

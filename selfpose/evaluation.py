@@ -55,12 +55,24 @@ def errors_3d(
 
 
 def errors(prediction: Prediction, test: LabelledSet, skeleton: Skeleton) -> dict[str, Tensor]:
-    """All errors of a prediction on the test set, one value a pose."""
-    pose_2d, pose_3d = prediction.pose_2d.cpu(), prediction.pose_3d.cpu()
-    size = int(test.images.shape[-1])
-    return errors_2d(pose_2d, test.poses_2d, skeleton, image_size=size) | errors_3d(
-        pose_3d.double(), test.poses_3d.double(), skeleton
-    )
+    """All errors of a prediction that the test set's labels can tell, one value a pose."""
+    return known_errors(prediction.pose_2d, prediction.pose_3d, test, skeleton)
+
+
+def known_errors(
+    pose_2d: Float[Tensor, "N J 2"],
+    pose_3d: Float[Tensor, "N J 3"],
+    test: LabelledSet,
+    skeleton: Skeleton,
+) -> dict[str, Tensor]:
+    """2D errors where the test set knows 2D poses, 3D errors where it knows 3D poses."""
+    values: dict[str, Tensor] = {}
+    if test.knows_2d:
+        size = int(test.images.shape[-1])
+        values |= errors_2d(pose_2d.cpu(), test.poses_2d, skeleton, image_size=size)
+    if test.knows_3d:
+        values |= errors_3d(pose_3d.cpu().double(), test.poses_3d.double(), skeleton)
+    return values
 
 
 def mean_errors(values: dict[str, Tensor]) -> dict[str, float]:
@@ -84,25 +96,33 @@ def errors_by_joint(
     prediction: Prediction, test: LabelledSet, skeleton: Skeleton
 ) -> dict[str, dict[str, float]]:
     """Mean 2D error (% of the image) and 3D error after Procrustes (mm) of each joint."""
-    size = int(test.images.shape[-1])
-    pixel = 100 * (prediction.pose_2d.cpu() - test.poses_2d).norm(dim=-1) / size
-    tolerant = metrics.best_labelling(prediction.pose_2d.cpu(), test.poses_2d, skeleton)
-    tolerant = 100 * (tolerant - test.poses_2d).norm(dim=-1) / size
-    aligned = metrics.procrustes(prediction.pose_3d.cpu(), test.poses_3d)
-    depth = (aligned - test.poses_3d).norm(dim=-1)
+    values: dict[str, Tensor] = {}
+    if test.knows_2d:
+        percent = 100 / int(test.images.shape[-1])
+        pose_2d = prediction.pose_2d.cpu()
+        tolerant = metrics.best_labelling(pose_2d, test.poses_2d, skeleton)
+        values["error_2d_percent"] = percent * (pose_2d - test.poses_2d).norm(dim=-1)
+        values["error_2d_percent_side_tolerant"] = percent * (tolerant - test.poses_2d).norm(dim=-1)
+    if test.knows_3d:
+        aligned = metrics.procrustes(prediction.pose_3d.cpu(), test.poses_3d)
+        values["p_mpjpe_mm"] = (aligned - test.poses_3d).norm(dim=-1)
     return {
-        joint: {
-            "error_2d_percent": float(pixel[:, k].mean()),
-            "error_2d_percent_side_tolerant": float(tolerant[:, k].mean()),
-            "p_mpjpe_mm": float(depth[:, k].mean()),
-        }
+        joint: {name: float(value[:, k].mean()) for name, value in values.items()}
         for k, joint in enumerate(skeleton.joints)
     }
 
 
 def predict_test(pipeline: PosePipeline, test: LabelledSet) -> Prediction:
-    """From the test pictures, or from their true 2D poses where the pipeline lifts poses only."""
+    """From the test pictures, or from their true 2D poses where the pipeline lifts poses only.
+
+    Raises
+    ------
+    ValueError
+        If it lifts poses only, and the test set knows none.
+    """
     if pipeline.phi is None:
+        if not test.knows_2d:
+            raise ValueError("lifting starts from 2D poses, and the test pictures have none")
         return pipeline.predict_from_poses(test.poses_2d)
     return pipeline.predict(test.images)
 
@@ -116,7 +136,7 @@ def evaluate(pipeline: PosePipeline, test: LabelledSet) -> dict[str, Any]:
     prediction = predict_test(pipeline, test)
     values = errors(prediction, test, pipeline.skeleton)
     averages = mean_errors(values)
-    if pipeline.phi is not None:
+    if pipeline.phi is not None and test.knows_2d and test.knows_3d:
         named = metrics.best_labelling(prediction.pose_2d.cpu(), test.poses_2d, pipeline.skeleton)
         lifted = pipeline.predict_from_poses(named).pose_3d.cpu().double()
         given = metrics.p_mpjpe(lifted, test.poses_3d.double())
@@ -238,14 +258,15 @@ def monitor_lifting(
     The first are of true 2D poses and use test labels, for the log alone; the second are of the
     unpaired poses that Λ learns from.
     """
-    chosen = monitored(len(dataset.test))
-    lifted = pipeline.predict_from_poses(dataset.test.poses_2d[chosen]).pose_3d.cpu()
     unpaired = pipeline.scale.pixels_to_plane(
         some_unpaired(dataset).to(pipeline.device), dataset.skeleton.root
     )
-    return depth_errors(lifted, dataset.test.poses_3d[chosen], dataset.skeleton) | monitor_turn(
-        pipeline, unpaired, dataset, fixed_elevation=fixed_elevation
-    )
+    values = monitor_turn(pipeline, unpaired, dataset, fixed_elevation=fixed_elevation)
+    if not (dataset.test.knows_2d and dataset.test.knows_3d):
+        return values
+    chosen = monitored(len(dataset.test))
+    lifted = pipeline.predict_from_poses(dataset.test.poses_2d[chosen]).pose_3d.cpu()
+    return depth_errors(lifted, dataset.test.poses_3d[chosen], dataset.skeleton) | values
 
 
 Seen = tuple[Tensor, Tensor]
@@ -271,13 +292,16 @@ def monitor_images(
 ) -> dict[str, float]:
     """All that is watched while Φ and Ω learn, from one look at the pictures.
 
-    :func:`monitor_2d`, :func:`alignment` and :func:`monitor_3d`; each says what is healthy.
+    :func:`monitor_2d`, :func:`alignment` and :func:`monitor_3d`; each says what is healthy. The
+    first two need 2D labels of test pictures; without any the 3D part of the last is left out too.
     """
     seen = look(networks, dataset)
-    return (
-        monitor_2d(networks, dataset, seen=seen)
-        | alignment(networks, dataset, gamma=gamma, seen=seen)
-        | monitor_3d(pipeline, networks, dataset, fixed_elevation=fixed_elevation, seen=seen)
+    values: dict[str, float] = {}
+    if dataset.test.knows_2d:
+        values |= monitor_2d(networks, dataset, seen=seen)
+        values |= alignment(networks, dataset, gamma=gamma, seen=seen)
+    return values | monitor_3d(
+        pipeline, networks, dataset, fixed_elevation=fixed_elevation, seen=seen
     )
 
 
@@ -299,10 +323,13 @@ def monitor_3d(
     """
     _, unit = seen or look(networks, dataset)
     plane = pipeline.unit_to_plane(unit)
-    lifted = lift(plane, pipeline.lifter(plane)[0], delta=pipeline.architecture.delta).cpu()
-    target = dataset.test.poses_3d[monitored(len(dataset.test))]
+    values: dict[str, float] = {}
+    if dataset.test.knows_3d:
+        lifted = lift(plane, pipeline.lifter(plane)[0], delta=pipeline.architecture.delta).cpu()
+        target = dataset.test.poses_3d[monitored(len(dataset.test))]
+        values |= depth_errors(lifted, target, dataset.skeleton)
     return (
-        depth_errors(lifted, target, dataset.skeleton)
+        values
         | {"log_p_predicted": typical_log_prob(pipeline, plane)}
         | monitor_turn(pipeline, plane, dataset, fixed_elevation=fixed_elevation)
     )
@@ -373,6 +400,7 @@ __all__ = [
     "errors_by_activity",
     "errors_by_joint",
     "evaluate",
+    "known_errors",
     "look",
     "mean_errors",
     "monitor_2d",

@@ -17,6 +17,21 @@ def static_background(
     return torch.stack(medians), row
 
 
+def difference_to_foreground(
+    images: UInt8[Tensor, "N 3 H W"],
+    backgrounds: UInt8[Tensor, "#N 3 H W"],
+    *,
+    threshold: float = 0.06,
+    softness: float = 0.02,
+) -> UInt8[Tensor, "N H W"]:
+    """How surely each pixel differs from the background, 0 to 255.
+
+    ``threshold`` and ``softness`` as in :func:`static_foreground`.
+    """
+    difference = (images.float() - backgrounds.float()).abs().amax(dim=1) / 255
+    return (255 * torch.sigmoid((difference - threshold) / softness)).round().to(torch.uint8)
+
+
 def static_foreground(
     images: UInt8[Tensor, "N 3 H W"],
     sequence: Int[Tensor, " N"],
@@ -44,15 +59,19 @@ def static_foreground(
     if fewest < MIN_FRAMES:
         raise ValueError(
             f"a background needs pictures of a static camera, at least {MIN_FRAMES} from each; one "
-            f"sequence has only {fewest}. For loose pictures drop the terms 'sil', 'puppet' and "
-            "'distil', and set picture_every to 1 and swap_background to false"
+            f"sequence has only {fewest}. For loose pictures take the variant 'loose', which "
+            "needs no background"
         )
-    parts = []
-    for chunk, rows in zip(images.split(512), row.split(512), strict=True):
-        difference = (chunk.float() - medians[rows].float()).abs().amax(dim=1) / 255
-        front = torch.sigmoid((difference - threshold) / softness)
-        parts.append((255 * front).round().to(torch.uint8))
+    parts = [
+        difference_to_foreground(chunk, medians[rows], threshold=threshold, softness=softness)
+        for chunk, rows in zip(images.split(512), row.split(512), strict=True)
+    ]
     return torch.cat(parts), medians
 
 
-__all__ = ["MIN_FRAMES", "static_background", "static_foreground"]
+__all__ = [
+    "MIN_FRAMES",
+    "difference_to_foreground",
+    "static_background",
+    "static_foreground",
+]

@@ -109,6 +109,95 @@ def auc(
     return torch.stack(curve).mean(dim=0)
 
 
+def joint_errors(
+    predicted: Float[Tensor, "*b J 3"], target: Float[Tensor, "*b J 3"], *, root: int
+) -> Float[Tensor, "*b J"]:
+    """Euclidean error of each joint after the roots are aligned (mm); the root's own is 0."""
+    return (root_centred(predicted, root) - root_centred(target, root)).norm(dim=-1)
+
+
+def ratio_scale_to_target(
+    predicted: Float[Tensor, "*b J 3"], target: Float[Tensor, "*b J 3"], *, root: int
+) -> Float[Tensor, "*b J 3"]:
+    """Root-centre and give the prediction the target's norm: the scale ‖g‖ / ‖p‖.
+
+    What some code of this field calls N-MPJPE rests on this scale (ElePose's evaluation). It is
+    never smaller than the least-squares scale ⟨p, g⟩ / ⟨p, p⟩, by Cauchy and Schwarz.
+    """
+    p, g = root_centred(predicted, root), root_centred(target, root)
+    size = p.norm(dim=(-2, -1)).clamp(min=torch.finfo(p.dtype).tiny)
+    return p * (g.norm(dim=(-2, -1)) / size)[..., None, None]
+
+
+def bone_scale_to_target(
+    predicted: Float[Tensor, "*b J 3"],
+    target: Float[Tensor, "*b J 3"],
+    *,
+    root: int,
+    bone: tuple[int, int],
+) -> Float[Tensor, "*b J 3"]:
+    """Root-centre and scale so that two joints are as far apart as in the target.
+
+    The hand line's scale alignment: one bone is given, so its length says all about the size.
+    """
+    i, j = bone
+    p = root_centred(predicted, root)
+    own = (p[..., j, :] - p[..., i, :]).norm(dim=-1).clamp(min=torch.finfo(p.dtype).tiny)
+    true = (target[..., j, :] - target[..., i, :]).norm(dim=-1)
+    return p * (true / own)[..., None, None]
+
+
+def set_scale(
+    predicted: Float[Tensor, "N J 3"], target: Float[Tensor, "N J 3"], *, root: int
+) -> Float[Tensor, ""]:
+    """The one least-squares scale of a whole set of root-centred poses, never below zero.
+
+    For predictions without a unit: it makes millimetres of them and forgives no single pose.
+    """
+    p, g = root_centred(predicted, root), root_centred(target, root)
+    scale = (p * g).sum() / (p * p).sum().clamp(min=torch.finfo(p.dtype).tiny)
+    return scale.clamp(min=0)
+
+
+def procrustes_z_turned(
+    predicted: Float[Tensor, "*b J 3"], target: Float[Tensor, "*b J 3"]
+) -> Float[Tensor, "*b J 3"]:
+    """Not the metric's alignment, but one that circulates as Procrustes "without reflection".
+
+    The best orthogonal transform is taken, and where it is a reflection, its result's z is negated:
+    a proper rotation, but not the best one, since the axis to give up is that of the smallest
+    singular value and not the camera's. The scale is the ratio of norms. So does ElePose's batched
+    evaluation; it stands here to measure what that makes of a number.
+    """
+    centre = target.mean(dim=-2, keepdim=True)
+    p = predicted - predicted.mean(dim=-2, keepdim=True)
+    g = target - centre
+    u, _, vh = torch.linalg.svd(p.mT @ g)
+    rotation = u @ vh
+    turned = torch.ones_like(p[..., 0, :])
+    turned[..., 2] = torch.linalg.det(rotation).sign()
+    aligned = (p @ rotation) * turned[..., None, :]
+    size = p.norm(dim=(-2, -1)).clamp(min=torch.finfo(p.dtype).tiny)
+    return aligned * (g.norm(dim=(-2, -1)) / size)[..., None, None] + centre
+
+
+def percent_below(
+    errors: Float[Tensor, "*b J"], threshold_mm: float, *, inclusive: bool = False
+) -> Float[Tensor, "*b"]:
+    """Percentage of joints with an error below a threshold: strictly, or ``inclusive`` of it.
+
+    PCK of people is strict in the official MPI-INF-3DHP script; hands count the threshold in.
+    """
+    hit = errors <= threshold_mm if inclusive else errors < threshold_mm
+    return 100 * hit.to(errors.dtype).mean(dim=-1)
+
+
+def flip_depth(pose: Float[Tensor, "*b J 3"], *, root: int) -> Float[Tensor, "*b J 3"]:
+    """The pose with all depths turned about its root's: what was before it lies behind it."""
+    z = 2 * pose[..., root : root + 1, 2:] - pose[..., 2:]
+    return torch.cat([pose[..., :2], z], dim=-1)
+
+
 def error_2d_percent(
     predicted: Float[Tensor, "*b J 2"], target: Float[Tensor, "*b J 2"], *, image_size: int
 ) -> Float[Tensor, "*b"]:
@@ -225,6 +314,19 @@ def bone_lengths(pose: Float[Tensor, "*b J C"], skeleton: Skeleton) -> Float[Ten
     return (pose[..., children, :] - pose[..., parents, :]).norm(dim=-1)
 
 
+def bone_lengths_from_2d(
+    pose: Float[Tensor, "N J 2"], skeleton: Skeleton, *, quantile: float = 0.95
+) -> Float[Tensor, " B"]:
+    """Lengths of the bones from many 2D poses of one scale, in their unit.
+
+    A projection is as long as its bone where the bone lies across the view, and shorter elsewhere:
+    a high quantile over many poses comes near it. Mirror bones get the same number. Bones that
+    never lie across the view come out too short.
+    """
+    lengths = bone_lengths(pose, skeleton).double().quantile(quantile, dim=0)
+    return (lengths + lengths[list(skeleton.flipped_bones)]) / 2
+
+
 def with_measured_bones(skeleton: Skeleton, poses: Float[Tensor, "N J 3"]) -> Skeleton:
     """The skeleton with the relative mean bone lengths b̄_n of some 3D poses.
 
@@ -240,16 +342,24 @@ __all__ = [
     "auc",
     "best_labelling",
     "bone_lengths",
+    "bone_lengths_from_2d",
+    "bone_scale_to_target",
     "error_2d_percent",
     "facing_is_right",
+    "flip_depth",
+    "joint_errors",
     "mixed_sides",
     "mpjpe",
     "n_mpjpe",
     "p_mpjpe",
     "pck",
+    "percent_below",
     "procrustes",
+    "procrustes_z_turned",
+    "ratio_scale_to_target",
     "root_centred",
     "scale_to_target",
+    "set_scale",
     "side_labellings",
     "side_tolerant_error_2d_percent",
     "swapped_limbs",

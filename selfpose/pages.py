@@ -1,13 +1,21 @@
-"""What a page shows that is no figure: the library's own source, and small tables of numbers."""
+"""What a page shows that is no figure: the library's own source, and small tables of numbers.
+
+Numbers that a page computes stand in a :func:`number_table`; numbers of records in a
+:func:`linked_table`, where each is a quote that leads to its record.
+"""
 
 import ast
+import html
 import inspect
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 from IPython.display import HTML, Markdown
+
+from selfpose.quotes import NONE, Quote, quoted, record_links
+from selfpose.records import Record
 
 
 def source_without_docstring(thing: Any) -> str:
@@ -72,4 +80,106 @@ def number_table(
         return HTML(number_frame(rows, digits=digits, first=first).to_html(border=0))
 
 
-__all__ = ["number_frame", "number_table", "show_source", "source_without_docstring"]
+def linked_table(
+    rows: Mapping[str, Mapping[str, Any]],
+    *,
+    first: str = "",
+    words: Collection[str] = (),
+    records: Mapping[str, Sequence[Record]] | None = None,
+) -> HTML:
+    """A table of results: its numbers are quotes, and each row may list its records.
+
+    The site's check makes every number of such a table again from the records that it names, and
+    refuses one that names none.
+
+    Parameters
+    ----------
+    rows
+        Name → column → a :class:`selfpose.quotes.Quote`, or words. ``None`` is a dash.
+    first
+        Heads the row names.
+    words
+        Columns that describe and do not measure (``gamma = 500``): numbers in them are not checked.
+    records
+        Name → the records of that row, linked in a last column.
+
+    Raises
+    ------
+    ValueError
+        If a number is given as such: it would lead nowhere.
+    """
+    columns = list(dict.fromkeys(name for row in rows.values() for name in row))
+    titles = [first, *columns, *(["records"] if records else [])]
+    head = "".join(f'<th scope="col">{html.escape(title)}</th>' for title in titles)
+    lines = []
+    for name, row in rows.items():
+        # a column of its own links several records; without one, the numbers have to
+        cells = [_cell(row.get(column), column, words, links=not records) for column in columns]
+        if records:
+            cells.append(f"<td>{record_links(records.get(name, ())) or NONE}</td>")
+        lines.append(f'<tr><th scope="row">{html.escape(name)}</th>{"".join(cells)}</tr>')
+    return HTML(
+        f'<table class="dataframe results"><thead><tr>{head}</tr></thead>\n<tbody>\n'
+        + "\n".join(lines)
+        + "\n</tbody></table>"
+    )
+
+
+def _cell(value: Any, column: str, words: Collection[str], *, links: bool) -> str:
+    if isinstance(value, Quote):
+        return f"<td>{value.html(links=links)}</td>"
+    if value is None:
+        return f"<td>{NONE}</td>"
+    if not isinstance(value, str):
+        raise ValueError(
+            f"the column {column!r} holds the bare number {value!r}: quote it from its record "
+            "(selfpose.quotes.quoted), or show computed numbers in a number_table"
+        )
+    mark = " data-words" if column in words else ""
+    return f"<td{mark}>{html.escape(value)}</td>"
+
+
+def linked_groups(
+    groups: Mapping[str, Sequence[Record]],
+    columns: Mapping[str, str],
+    *,
+    first: str = "",
+    digits: int | Mapping[str, int] = 1,
+    notes: Mapping[str, Mapping[str, str]] | None = None,
+) -> HTML:
+    """A table of results with one row a group of runs: mean ± spread (number of runs), linked.
+
+    Parameters
+    ----------
+    groups
+        Row name → the records behind it; a row without any is shown as missing.
+    columns
+        Title → dotted path in the records, for instance ``metrics.p_mpjpe_mm``.
+    first
+        Heads the row names.
+    digits
+        After the point, for all columns or by title.
+    notes
+        Row name → column → words that stand before the numbers.
+    """
+    notes = notes or {}
+    rows: dict[str, dict[str, Any]] = {}
+    for name, found in groups.items():
+        of = {t: digits if isinstance(digits, int) else digits.get(t, 1) for t in columns}
+        numbers: dict[str, Any] = {
+            title: quoted(found, field, digits=of[title], form="spread")
+            for title, field in columns.items()
+        }
+        rows[name] = {**notes.get(name, {}), **(numbers if found else dict.fromkeys(columns))}
+    described = {title for note in notes.values() for title in note}
+    return linked_table(rows, first=first, words=described, records=groups)
+
+
+__all__ = [
+    "linked_groups",
+    "linked_table",
+    "number_frame",
+    "number_table",
+    "show_source",
+    "source_without_docstring",
+]

@@ -1,64 +1,70 @@
 """From picture files to poses and figures: what ``selfpose predict`` does."""
 
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
-from selfpose._typing import Tensor, UInt8
+from selfpose._typing import Float, Tensor, UInt8
+from selfpose.data.crop import crop_picture, read_rgb, whole_box
+from selfpose.data.picture_files import SUFFIXES
+from selfpose.files import write_whole
 from selfpose.metrics import root_centred
 from selfpose.pipeline import Prediction, load
 from selfpose.records import write_json
 from selfpose.skeleton import Skeleton
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
+
+@dataclass(frozen=True, kw_only=True)
+class PicturePoses:
+    """What the networks see in n pictures.
+
+    Parameters
+    ----------
+    files
+        The pictures, in the order of the poses.
+    skeleton
+        The body: names and order of the joints.
+    pose_2d
+        (n, J, 2) px of each picture file as it is shown (x right, y down; an EXIF rotation is
+        applied), whatever its size.
+    pose_3d
+        (n, J, 3) about the root, camera frame, y down, in units of the body: the mean root–top
+        distance is one. A single picture does not tell the size in mm.
+    elevation
+        (n,) of the camera above the horizon, radians.
+    images, prediction
+        The squares that the networks saw, (n, 3, S, S) uint8, and all that came of them.
+    """
+
+    files: tuple[Path, ...]
+    skeleton: Skeleton
+    pose_2d: Float[Tensor, "n J 2"]
+    pose_3d: Float[Tensor, "n J 3"]
+    elevation: Float[Tensor, " n"]
+    images: UInt8[Tensor, "n 3 S S"]
+    prediction: Prediction
 
 
 def read_picture(path: str | Path, *, size: int) -> UInt8[Tensor, "3 H H"]:
     """Any picture file → a square RGB picture of side ``size``.
 
-    EXIF rotation is applied, transparency laid over white, grey of 8 or 16 bits turned to RGB. A
-    picture that is not square is padded by its own border colours, so that nothing is cut off.
+    Decoded as :func:`selfpose.data.crop.read_rgb` does. A picture that is not square is padded by
+    its own border colours, so that nothing is cut off.
 
     Raises
     ------
     FileNotFoundError, ValueError
         If there is no such file, or it is no readable picture.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such picture")
-    try:
-        with Image.open(path) as opened:
-            picture = ImageOps.exif_transpose(opened)
-            if picture.mode.startswith("I;16"):
-                # Pillow's own conversion would cut all values above 255 off
-                picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
-            if picture.mode in ("I", "F"):
-                raise ValueError("32 bits a pixel, of unknown range: save it with 8")
-            if picture.has_transparency_data:
-                picture = picture.convert("RGBA")
-                white = Image.new("RGBA", picture.size, "white")
-                picture = Image.alpha_composite(white, picture)
-            pixels = np.asarray(picture.convert("RGB"))
-    except (
-        *(UnidentifiedImageError, Image.DecompressionBombError),
-        *(OSError, SyntaxError, ValueError),
-    ) as error:
-        raise ValueError(f"{path}: not a readable picture ({error})") from error
-    height, width = pixels.shape[:2]
-    side = max(height, width)
-    above, before = (side - height) // 2, (side - width) // 2
-    pixels = np.pad(
-        pixels,
-        ((above, side - height - above), (before, side - width - before), (0, 0)),
-        mode="edge",
-    )
-    resized = Image.fromarray(pixels).resize((size, size), Image.Resampling.LANCZOS)
-    return torch.from_numpy(np.array(resized)).permute(2, 0, 1)
+    pixels = read_rgb(path)
+    cropped = crop_picture(pixels, whole_box(pixels.shape[1], pixels.shape[0]), size=size)
+    return torch.from_numpy(cropped).permute(2, 0, 1)
 
 
 def find_pictures(paths: list[Path]) -> list[Path]:
@@ -84,21 +90,76 @@ def find_pictures(paths: list[Path]) -> list[Path]:
     return found
 
 
-def prediction_to_dict(prediction: Prediction, index: int, skeleton: Skeleton) -> dict[str, Any]:
-    """One person's poses by joint name: 2D in pixels, 3D in method units about the root."""
-    joints = skeleton.joints
-    pose_3d = root_centred(prediction.pose_3d[index], skeleton.root)
-    return {
-        "pose_2d_px": dict(zip(joints, prediction.pose_2d[index].tolist(), strict=True)),
-        "pose_3d": dict(zip(joints, pose_3d.tolist(), strict=True)),
-        "elevation_deg": float(prediction.elevation[index].rad2deg()),
-    }
+def predict_pictures(weights: str | Path, pictures: Sequence[str | Path]) -> PicturePoses:
+    """The 2D and 3D poses in picture files, or in folders of them.
+
+    Two lines are enough::
+
+        from selfpose.pictures import predict_pictures
+        poses = predict_pictures("weights.safetensors", ["picture.jpg"]).pose_3d
+
+    Pictures of any size and kind are read (:func:`read_picture`); each should show one subject that
+    fills most of it.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If weights or pictures are missing or unreadable.
+    """
+    pipeline = load(Path(weights))
+    size = pipeline.architecture.image_size
+    files = find_pictures([Path(p) for p in pictures])
+    squares, boxes = [], []
+    for path in files:
+        pixels = read_rgb(path)
+        boxes.append(whole_box(pixels.shape[1], pixels.shape[0]))
+        squares.append(torch.from_numpy(crop_picture(pixels, boxes[-1], size=size)))
+    images = torch.stack(squares).permute(0, 3, 1, 2)
+    prediction = pipeline.predict(images)
+    box = torch.from_numpy(np.stack(boxes)).to(torch.float32)[:, None]
+    pose_2d = prediction.pose_2d * (box[..., 2:] / size) + box[..., :2] - box[..., 2:] / 2
+    return PicturePoses(
+        files=tuple(files),
+        skeleton=pipeline.skeleton,
+        pose_2d=pose_2d,
+        pose_3d=root_centred(prediction.pose_3d, pipeline.skeleton.root),
+        elevation=prediction.elevation,
+        images=images,
+        prediction=prediction,
+    )
+
+
+def poses_to_dicts(poses: PicturePoses) -> list[dict[str, Any]]:
+    """Each picture's poses by joint name, ready for JSON."""
+    joints = poses.skeleton.joints
+    return [
+        {
+            "file": path.name,
+            "pose_2d_px": dict(zip(joints, poses.pose_2d[k].tolist(), strict=True)),
+            "pose_3d": dict(zip(joints, poses.pose_3d[k].tolist(), strict=True)),
+            "elevation_deg": float(poses.elevation[k].rad2deg()),
+        }
+        for k, path in enumerate(poses.files)
+    ]
+
+
+CSV_COLUMNS = ("picture", "joint", "x_px", "y_px", "x", "y", "z")
+
+
+def write_csv(poses: PicturePoses, file: TextIO) -> None:
+    """One row for each joint of each picture: :data:`CSV_COLUMNS`."""
+    writer = csv.writer(file)
+    writer.writerow(CSV_COLUMNS)
+    for k, path in enumerate(poses.files):
+        flat, deep = poses.pose_2d[k].tolist(), poses.pose_3d[k].tolist()
+        for joint, xy, xyz in zip(poses.skeleton.joints, flat, deep, strict=True):
+            writer.writerow([path.name, joint, *(f"{v:.5g}" for v in (*xy, *xyz))])
 
 
 def predict_files(
-    weights: str | Path, paths: list[Path], *, out: str | Path, progress: bool = True
+    weights: str | Path, paths: Sequence[str | Path], *, out: str | Path, progress: bool = True
 ) -> list[Path]:
-    """Predict each picture; write ``poses.json`` and one figure a picture under ``out``.
+    """Predict each picture; write ``poses.json``, ``poses.csv`` and a figure a picture to ``out``.
 
     Returns the pictures in the order of ``poses.json``. Every picture is read before anything is
     written, so one broken file leaves no half result.
@@ -110,39 +171,44 @@ def predict_files(
     """
     from selfpose.figures import prediction_figure
 
-    pipeline = load(weights)
-    size = pipeline.architecture.image_size
-    pictures = find_pictures(paths)
-    images = torch.stack([read_picture(p, size=size) for p in pictures])
-    prediction = pipeline.predict(images)
+    poses = predict_pictures(weights, paths)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    names = [f"{k:04d}-{p.stem}" for k, p in enumerate(pictures)]
-    skeleton = pipeline.skeleton
-    for k, name in enumerate(tqdm(names, desc="figures", disable=not progress)):
-        figure = prediction_figure(images[k], prediction, k, skeleton)
-        figure.savefig(out / f"{name}.png")
+    figures = [f"{k:04d}-{p.stem}.png" for k, p in enumerate(poses.files)]
+    for k, name in enumerate(tqdm(figures, desc="figures", disable=not progress)):
+        figure = prediction_figure(poses.images[k], poses.prediction, k, poses.skeleton)
+        figure.savefig(out / name)
+
+    def write_rows(path: Path) -> None:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            write_csv(poses, file)
+
+    write_whole(out / "poses.csv", write_rows)
     write_json(
         out / "poses.json",
         {
-            "image_size": size,
             "weights": Path(weights).name,
+            "skeleton": poses.skeleton.to_dict(),
             "units": {
-                "pose_2d_px": f"pixels of the picture padded square and resized to {size} px",
-                "pose_3d": "method units (mean root-top distance is 1), camera frame, y down, "
-                "about the root",
+                "pose_2d_px": "pixels of the picture file as shown, x right, y down",
+                "pose_3d": "about the root, camera frame, y down; the mean root-top distance is 1",
             },
             "pictures": [
-                {
-                    "file": p.name,
-                    "figure": f"{n}.png",
-                    **prediction_to_dict(prediction, k, skeleton),
-                }
-                for k, (p, n) in enumerate(zip(pictures, names, strict=True))
+                {**told, "figure": name}
+                for told, name in zip(poses_to_dicts(poses), figures, strict=True)
             ],
         },
     )
-    return pictures
+    return list(poses.files)
 
 
-__all__ = ["find_pictures", "predict_files", "prediction_to_dict", "read_picture"]
+__all__ = [
+    "CSV_COLUMNS",
+    "PicturePoses",
+    "find_pictures",
+    "poses_to_dicts",
+    "predict_files",
+    "predict_pictures",
+    "read_picture",
+    "write_csv",
+]

@@ -4,7 +4,8 @@ import datetime
 import hashlib
 import shutil
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +14,24 @@ import torch
 from selfpose.baselines import baseline_errors, train_supervised
 from selfpose.config import Config
 from selfpose.data.protocol import PoseDataset
+from selfpose.data.readers import files_digest
+from selfpose.data.source_names import FILES, GENERATED
 from selfpose.data.sources import load_dataset
 from selfpose.evaluation import evaluate
 from selfpose.pipeline import save
 from selfpose.records import RECORD, Record, environment, read_record, write_run
 from selfpose.training import train
 
-FOLDERLESS: tuple[str, ...] = ("embedded",)
-"""Data sets that are generated: their poses can stand in for another's unpaired ones."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class DataChoice:
-    """Which data a run uses; folders as in :func:`selfpose.data.sources.load_dataset`."""
+    """Which data a run uses; folders and options as :func:`selfpose.data.sources.load_dataset`."""
 
     name: str = "embedded"
     data_root: str | None = None
     data_train: str | None = None
     data_test: str | None = None
+    data_options: Mapping[str, Any] = field(default_factory=dict)
     cache: str | None = None
 
     def __post_init__(self) -> None:
@@ -52,10 +53,10 @@ class DataChoice:
         FileNotFoundError
             If a folder does not exist.
         """
-        if config.unpaired_from not in ("", self.name, *FOLDERLESS):
+        if config.unpaired_from not in ("", self.name, *GENERATED):
             raise ValueError(
                 f"unpaired_from={config.unpaired_from!r}: unpaired poses can be taken from "
-                f"{' or '.join(FOLDERLESS)}, which need no folder; empty means the data's own"
+                f"{' or '.join(GENERATED)}, which need no folder; empty means the data's own"
             )
         sizes: dict[str, Any] = {
             "image_size": config.image_size,
@@ -70,6 +71,7 @@ class DataChoice:
             data_root=self.data_root,
             data_train=self.data_train,
             data_test=self.data_test,
+            data_options=self.data_options,
             cache=self.cache,
             progress=progress,
             **sizes,
@@ -99,11 +101,22 @@ class DataChoice:
         folders = [f for f in (self.data_root, self.data_train, self.data_test) if f]
         if not folders:
             return None
-        files = [
-            [(p.relative_to(f).as_posix(), p.stat().st_size) for p in sorted(Path(f).rglob("*.a*"))]
-            for f in folders
-        ]
-        return hashlib.sha256(repr(files).encode()).hexdigest()[:16]
+        if self.name in FILES:
+            return _digest([files_digest(folders[0]), sorted(self.data_options.items())])
+        pattern = "*.bvh" if self.name == "bvh" else "*.a*"  # motion capture: what is read of it
+        return _digest(
+            [
+                [
+                    (p.relative_to(f).as_posix(), p.stat().st_size)
+                    for p in sorted(Path(f).rglob(pattern))
+                ]
+                for f in folders
+            ]
+        )
+
+
+def _digest(facts: object) -> str:
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
 
 def default_device() -> str:

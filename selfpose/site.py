@@ -2,16 +2,23 @@
 
 Sphinx runs no notebook. The pages and the *executed* notebooks are copied to a scratch tree under
 the same relative paths, so that links still point at the committed files, and the site is built
-there with warnings as errors. The finished site replaces the older one only when it is whole.
+there with warnings as errors. The records behind the pages' numbers go with it, so that links to
+them work from a folder on disk. The finished site replaces the older one only when it is whole and
+:mod:`selfpose.site_checks` finds nothing wrong with it; where nothing has changed, it stays.
 """
 
+import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 import yaml
@@ -20,6 +27,8 @@ from selfpose.notebooks import repository_root
 
 REPOSITORY_VARIABLE = "SELFPOSE_REPOSITORY_URL"
 """Environment variable: the repository's web address, for launch and edit buttons."""
+BUILDERS = ("sphinx", "jupyter-book", "myst-nb", "sphinx-book-theme")
+"""Packages whose version is part of what a site was built with."""
 
 
 def toc_documents(toc: dict[str, Any]) -> list[str]:
@@ -70,8 +79,75 @@ def strip_run_metadata(notebook: Any) -> Any:
     return notebook
 
 
-def stage(executed: Path | str, out: Path | str, *, root: Path | str | None = None) -> Path:
-    """Copy the book's sources and its executed notebooks to a scratch tree.
+# --- the repository's address -------------------------------------------------------------------
+
+_GITHUB = re.compile(
+    r"(?:https://(?:[^@/]+@)?github\.com/|ssh://git@github\.com(?::\d+)?/|git@github\.com:)"
+    r"([\w.-]+)/([\w.-]+?)(?:\.git)?/?"
+)
+
+
+def github_address(remote: str) -> str | None:
+    """The web address of a remote on GitHub, without a user's name or token; else ``None``.
+
+    >>> github_address("git@github.com:someone/selfpose.git")
+    'https://github.com/someone/selfpose'
+    >>> github_address("/srv/git/selfpose.git") is None
+    True
+    """
+    match = _GITHUB.fullmatch(remote.strip())
+    return f"https://github.com/{match[1]}/{match[2]}" if match else None
+
+
+def repository_address(root: Path | str) -> str | None:
+    """Where launch buttons lead: the environment variable, else the remote ``origin`` on GitHub.
+
+    ``None`` where there is neither; the pages then show no such buttons. Whether the repository is
+    public cannot be seen from here.
+
+    Raises
+    ------
+    ValueError
+        If the variable holds something else than a web address of a repository.
+    """
+    given = os.environ.get(REPOSITORY_VARIABLE, "").strip().rstrip("/").removesuffix(".git")
+    if given:
+        parts = urlsplit(given)
+        if parts.scheme != "https" or len(parts.path.strip("/").split("/")) < 2 or parts.username:
+            raise ValueError(
+                f"{REPOSITORY_VARIABLE} should read https://host/owner/repository, not {given!r}"
+            )
+        return given
+    command = ["git", "-C", str(root), "config", "--get", "remote.origin.url"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return github_address(done.stdout)
+
+
+def _add_buttons(config: dict[str, Any], address: str) -> None:
+    config["repository"] = {"url": address, "branch": "main", "path_to_book": ""}
+    config.setdefault("html", {}).update(
+        {"use_repository_button": True, "use_edit_page_button": True}
+    )
+    buttons = {"binderhub_url": "https://mybinder.org", "notebook_interface": "jupyterlab"}
+    if urlsplit(address).hostname == "github.com":  # Colab opens no others
+        buttons["colab_url"] = "https://colab.research.google.com"
+    config["launch_buttons"] = buttons
+
+
+# --- staging ----------------------------------------------------------------------------------
+
+
+def stage(
+    executed: Path | str,
+    out: Path | str,
+    *,
+    root: Path | str | None = None,
+    runs: Path | str | None = None,
+) -> Path:
+    """Copy the book's sources, its executed notebooks and its records to a scratch tree.
 
     Parameters
     ----------
@@ -81,6 +157,9 @@ def stage(executed: Path | str, out: Path | str, *, root: Path | str | None = No
         The scratch tree; an older one is removed.
     root
         The repository; the one this file lies in by default.
+    runs
+        Folder of this build's runs; ``runs`` beside ``executed`` by default, if it is there. Their
+        records go into the site, and those under ``results/``.
 
     Raises
     ------
@@ -115,12 +194,14 @@ def stage(executed: Path | str, out: Path | str, *, root: Path | str | None = No
         shutil.rmtree(out)
     out.mkdir(parents=True)
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
-    address = os.environ.get(REPOSITORY_VARIABLE, "").rstrip("/")
-    if address:
+    if address := repository_address(root):
         _add_buttons(config, address)
     (out / "_config.yml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     shutil.copy(root / "_toc.yml", out)
     shutil.copytree(root / "book", out / "book")
+    runs = Path(runs) if runs else executed.parent / "runs"
+    # everything below book/assets becomes _static/…
+    _stage_records([runs, root / "results"], out / "book" / "assets" / "records")
     for name in notebooks:
         source = executed / f"{Path(name).name}.ipynb"
         notebook = nbformat.read(source, as_version=4)
@@ -132,57 +213,120 @@ def stage(executed: Path | str, out: Path | str, *, root: Path | str | None = No
     return out
 
 
+def _stage_records(folders: Iterable[Path], out: Path) -> None:
+    # late: these import torch, which Snakemake need not wait for when it reads this module
+    from selfpose.provenance import write_record_pages
+    from selfpose.records import read_records
+
+    found = [record for folder in folders if folder.is_dir() for record in read_records(folder)]
+    write_record_pages(found, out)
+
+
 def _ran_to_its_end(notebook: Any) -> bool:
     code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
     errors = any(output.output_type == "error" for cell in code for output in cell.outputs)
     return not errors and all(cell.execution_count for cell in code)
 
 
-def _add_buttons(config: dict[str, Any], address: str) -> None:
-    config["repository"] = {"url": address, "branch": "main", "path_to_book": ""}
-    config.setdefault("html", {}).update(
-        {"use_repository_button": True, "use_edit_page_button": True}
-    )
-    config["launch_buttons"] = {
-        "binderhub_url": "https://mybinder.org",
-        "colab_url": "https://colab.research.google.com",
-        "notebook_interface": "jupyterlab",
-    }
+# --- building ---------------------------------------------------------------------------------
 
 
-def build(staged: Path | str, out: Path | str) -> Path:
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def staged_digest(staged: Path | str) -> str:
+    """A digest of everything that a site is made of: the staged tree, this module, the builders."""
+    staged = Path(staged)
+    files = [path for path in sorted(staged.rglob("*")) if path.is_file()]
+    lines = [f"{path.relative_to(staged).as_posix()} {_digest(path)}" for path in files]
+    lines += [f"{name} {version(name)}" for name in BUILDERS]
+    lines.append(_digest(Path(__file__)))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def build(
+    staged: Path | str,
+    out: Path | str,
+    *,
+    root: Path | str | None = None,
+    check: Callable[[Path], list[str]] | None = None,
+) -> Path:
     """Build the site from a staged tree; warnings are errors. Returns the path of its index.
 
-    ``out`` is replaced whole, and only by a site that was built to its end.
+    ``out`` is replaced whole, and only by a site that was built to its end and passed the check.
+    Where ``out`` was built from the very same tree, it stays, and is only checked.
+
+    Parameters
+    ----------
+    staged, out
+        The scratch tree, and where the site goes.
+    root
+        The repository: the download buttons of the pages hand out its notebooks, as committed.
+    check
+        Takes a site and returns what is wrong with it, a line each.
 
     Raises
     ------
     RuntimeError
-        The build failed or warned; its own messages are on the console.
+        The build failed or warned (its own messages are on the console), or the check found
+        something.
     """
     staged, out = Path(staged).resolve(), Path(out)
-    scratch = staged.with_name(f"{staged.name}-html")
-    if scratch.exists():
-        # a page left over from an older table of contents would stay in the site
-        shutil.rmtree(scratch)
-    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build"]
-    command += [str(staged), "--path-output", str(scratch), "-W", "-n", "--keep-going"]
-    done = subprocess.run(command, check=False)
-    index = scratch / "_build" / "html" / "index.html"
-    if done.returncode or not index.is_file():
-        raise RuntimeError(
-            f"the site was not built (jupyter-book ended with {done.returncode}); the messages "
-            "above name the pages. Every warning counts as an error."
-        )
+    digest, built_from = staged_digest(staged), out.with_name(f".{out.name}.digest")
+    index = out / "index.html"
+    if index.is_file() and built_from.is_file() and built_from.read_text() == digest:
+        _refuse_problems(check(out) if check else [])
+        index.touch()  # for make and Snakemake it is as new as what was looked at
+        return index
+    html = _build_html(staged)
+    _hand_out_notebooks(html, Path(root or repository_root()))
+    _refuse_problems(check(html) if check else [])
     out.parent.mkdir(parents=True, exist_ok=True)
+    built_from.unlink(missing_ok=True)
     old = out.with_name(f".{out.name}.old")
     if old.exists():
         shutil.rmtree(old)
     if out.exists():
         out.rename(old)
-    index.parent.rename(out)
+    html.rename(out)
     shutil.rmtree(old, ignore_errors=True)
-    return out / "index.html"
+    built_from.write_text(digest)
+    return index
+
+
+def _build_html(staged: Path) -> Path:
+    """Run Jupyter Book on a clean scratch folder; returns the folder of the pages."""
+    scratch = staged.with_name(f"{staged.name}-html")
+    if scratch.exists():
+        # a page left over from an older table of contents would stay in the site, and warnings of
+        # pages that Sphinx does not read again would be lost
+        shutil.rmtree(scratch)
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build"]
+    command += [str(staged), "--path-output", str(scratch), "-W", "-n", "--keep-going"]
+    done = subprocess.run(command, check=False)
+    html = scratch / "_build" / "html"
+    if done.returncode or not (html / "index.html").is_file():
+        raise RuntimeError(
+            f"the site was not built (jupyter-book ended with {done.returncode}); the messages "
+            "above name the pages. Every warning counts as an error."
+        )
+    return html
+
+
+def _hand_out_notebooks(html: Path, root: Path) -> None:
+    """Put the committed notebooks where the download buttons lead, in place of executed ones."""
+    for executed in sorted((html / "_sources" / "notebooks").glob("*.ipynb")):
+        shutil.copyfile(root / "notebooks" / executed.name, executed)
+
+
+def _refuse_problems(problems: list[str]) -> None:
+    if problems:
+        shown = "\n".join(problems[:100])
+        more = f"\n… and {len(problems) - 100} more" if len(problems) > 100 else ""
+        raise RuntimeError(
+            f"{shown}{more}\nthe site was not put in place: mend what is named above"
+        )
 
 
 @click.group()
@@ -194,13 +338,40 @@ def main() -> None:
 @click.option("--executed", required=True, type=click.Path(path_type=Path))
 @click.option("--stage", "staged", required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path))
-def make_site(executed: Path, staged: Path, out: Path) -> None:
-    """Stage the pages with the notebooks in EXECUTED, build them, put the site in OUT."""
+@click.option(
+    "--runs", type=click.Path(path_type=Path), help="Runs whose records go with it; by default "
+    "those beside EXECUTED.",
+)  # fmt: skip
+def make_site(executed: Path, staged: Path, out: Path, runs: Path | None) -> None:
+    """Stage the pages with the notebooks in EXECUTED, build and check them, put the site in OUT."""
+    begun, root = time.monotonic(), repository_root()
+    from selfpose.site_checks import site_problems, site_report
+
     try:
-        index = build(stage(executed, staged), out)
-    except (FileNotFoundError, ValueError, RuntimeError) as error:
+        index = build(
+            stage(executed, staged, runs=runs),
+            out,
+            check=lambda site: site_problems(site, root=root),
+        )
+    except (FileNotFoundError, ModuleNotFoundError, ValueError, RuntimeError) as error:
         raise click.ClickException(str(error)) from None
+    click.echo(site_report(index.parent, seconds=time.monotonic() - begun))
     click.echo(index)
+
+
+@main.command(name="check")
+@click.argument("folder", type=click.Path(path_type=Path), default=Path("build/site"))
+def check_site(folder: Path) -> None:
+    """Look for what is wrong with a built site: numbers, links, paths of a machine, spelling."""
+    from selfpose.site_checks import site_problems
+
+    try:
+        problems = site_problems(folder, root=repository_root())
+    except (FileNotFoundError, ModuleNotFoundError, ValueError) as error:
+        raise click.ClickException(str(error)) from None
+    if problems:
+        raise click.ClickException("\n".join(problems))
+    click.echo(f"{folder}: nothing wrong")
 
 
 @main.command()

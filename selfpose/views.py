@@ -11,6 +11,9 @@ from selfpose.data.protocol import PoseDataset
 from selfpose.foreground import static_foreground
 from selfpose.pipeline import images_to_input
 
+RESIDENT_BYTES = 8 * 2**30
+"""Pictures up to this many bytes are moved to the device as a whole."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class View:
@@ -28,24 +31,34 @@ class Pictures:
     def __init__(self, dataset: PoseDataset, config: Config, device: torch.device) -> None:
         part = dataset.unlabelled
         self.config, self.device, self.skeleton = config, device, dataset.skeleton
-        self.images, self.sequence = part.images.to(device), part.sequence.to(device)
+        # What is too large for the device stays in memory, or on disk, and is taken batch by batch.
+        keep = device if part.images.nbytes <= RESIDENT_BYTES else part.images.device
+        self.images, self.sequence = part.images.to(keep), part.sequence.to(device)
         self.poses = (dataset.unpaired / dataset.image_size).to(device)
         self.foreground: Tensor | None = None
         if config.weight("sil") or config.weight("puppet") or config.swap_background:
-            foreground, backgrounds = static_foreground(part.images, part.sequence)
-            self.foreground, self.backgrounds = foreground.to(device), backgrounds.to(device)
+            foreground, backgrounds = part.foreground, part.backgrounds
+            if foreground is None or backgrounds is None:
+                foreground, backgrounds = static_foreground(part.images, part.sequence)
+            self.foreground, self.backgrounds = foreground.to(keep), backgrounds.to(keep)
+
+    def take(self, pictures: Tensor, rows: Tensor) -> Tensor:
+        """Those rows of the pictures, or of what belongs to them, on the device."""
+        return pictures[rows.to(pictures.device)].to(self.device)
 
     def draw_backgrounds(self, generator: torch.Generator) -> Tensor:
         """Backgrounds (b, 3, H, H) in [−1, 1], without a person."""
         rows = torch.randint(len(self.backgrounds), (self.config.batch,), generator=generator)
-        return images_to_input(self.backgrounds[rows.to(self.device)])
+        return images_to_input(self.take(self.backgrounds, rows))
 
     def draw_images(self, generator: torch.Generator) -> View:
         """Pictures; half of them before another camera's background, where asked."""
         n = self.config.batch
         rows = torch.randint(len(self.images), (n,), generator=generator).to(self.device)
-        x = images_to_input(self.images[rows])
-        front = None if self.foreground is None else self.foreground[rows, None].float() / 255
+        x = images_to_input(self.take(self.images, rows))
+        front = None
+        if self.foreground is not None:
+            front = self.take(self.foreground, rows)[:, None].float() / 255
         if front is not None and self.config.swap_background:
             swap = torch.rand(n, 1, 1, 1, generator=generator).to(self.device) < 0.5
             scene = self.draw_backgrounds(generator)
@@ -68,4 +81,4 @@ class Pictures:
         return pose
 
 
-__all__ = ["Pictures", "View"]
+__all__ = ["RESIDENT_BYTES", "Pictures", "View"]

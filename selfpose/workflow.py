@@ -18,13 +18,12 @@ from typing import TYPE_CHECKING, Any
 import click
 import yaml
 
+from selfpose.data.source_names import SOURCES
 from selfpose.names import refuse_unknown
 from selfpose.notebooks import WATCH_VARIABLE, repository_root
 
 if TYPE_CHECKING:
     from selfpose.config import Config
-
-DATASETS = ("embedded", "cmu")
 
 PRESENTATION = frozenset(
     {
@@ -86,7 +85,7 @@ class Experiment:
     base: dict[str, Any]
     variants: dict[str, dict[str, Any]]
     presets: dict[str, dict[str, Any]]
-    data: tuple[str, ...] = DATASETS
+    data: tuple[str, ...] = SOURCES
     over: str = ""
 
     def __post_init__(self) -> None:
@@ -99,7 +98,7 @@ class Experiment:
             )
         if not self.variants:
             raise ValueError(f"{where}: `variants` names no variant")
-        refuse_unknown(self.data, DATASETS, f"data set in {where}")
+        refuse_unknown(self.data, SOURCES, f"data set in {where}")
         for preset, cells in self.presets.items():
             here = f"{where}: presets.{preset}"
             refuse_unknown(cells, ("seeds", "variants", "overrides", "book"), f"key in {here}")
@@ -211,7 +210,7 @@ def matrix(*, preset: str, data: str, book: bool = False, folder: Path | str = F
     from selfpose.config import PRESETS, Config
 
     refuse_unknown([preset], PRESETS, "PRESET")
-    refuse_unknown([data], DATASETS, "DATA")
+    refuse_unknown([data], SOURCES, "DATA")
     experiments = read_experiments(folder)
     for item in experiments:
         where = f"experiments/{item.name}.yaml"
@@ -405,7 +404,7 @@ def hold_lock(path: Path | str) -> int:
 def main(target: str, preset: str, jobs: int, extra: tuple[str, ...], **config: str) -> None:
     """Make TARGET with Snakemake; what follows goes to Snakemake as it is."""
     try:
-        refuse_unknown([config["data"]], DATASETS, "DATA")
+        refuse_unknown([config["data"]], SOURCES, "DATA")
         if config["data"] != "embedded" and not (
             config["data_root"] or (config["data_train"] and config["data_test"])
         ):

@@ -80,7 +80,7 @@ def test_help_and_version_end_well(
     ("arguments", "message"),
     [
         (["--set", "stepz=3"], "unknown parameter 'stepz'; did you mean 'steps'"),
-        (["--set", "steps"], "expected NAME=VALUE after --set, got 'steps'"),
+        (["--set", "steps"], "expected NAME=VALUE, got 'steps'"),
         (["--set", "drop=[bl"], "cannot read the value"),
         (["--set", "drop="], "drop must be a list of terms, got None"),
         (["--set", "steps=many"], "steps must be a whole number, got 'many'"),

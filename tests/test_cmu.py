@@ -13,18 +13,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from selfpose.data import cmu
-from selfpose.data.cmu import (
-    Trial,
+from selfpose.data.cmu import Trial, find_trials, load_cmu, read_trial
+from selfpose.data.points import FIGURE_POINTS
+from selfpose.data.recordings import (
+    MIN_TEST_FRAMES_PER_TRIAL,
+    SPLIT_SHARES,
     clip_frames,
-    find_trials,
     floor_height,
-    load_cmu,
     lower_to_floor,
-    read_trial,
     split_trials,
 )
-from selfpose.data.points import FIGURE_POINTS
 from selfpose.skeleton import HUMAN_17
 
 POINT = {name: i for i, name in enumerate(FIGURE_POINTS)}
@@ -215,7 +213,7 @@ def test_split_is_disjoint_complete_and_fair() -> None:
     trials = [trial("1", n, "climb") for n in range(1, 13)]
     trials += [trial("2", n, "walk") for n in (1, 2, 3)] + [trial("2", 9, "jump")]
     trials += [trial("3", n, "walk") for n in (1, 2, 3, 4)]
-    parts = split_trials(trials, shares=cmu.SPLIT_SHARES)
+    parts = split_trials(trials, shares=SPLIT_SHARES)
     names = [t.name for part in parts.values() for t in part]
     assert sorted(names) == sorted(t.name for t in trials)
     for part in parts.values():
@@ -225,7 +223,7 @@ def test_split_is_disjoint_complete_and_fair() -> None:
             ("3", "walk"),
         }
     assert len(parts["test"]) <= min(len(parts["images"]), len(parts["unpaired"]))
-    assert split_trials(trials[::-1], shares=cmu.SPLIT_SHARES) == parts
+    assert split_trials(trials[::-1], shares=SPLIT_SHARES) == parts
 
 
 @pytest.mark.parametrize("n", [3, 4, 5, 9])
@@ -233,11 +231,11 @@ def test_split_leaves_no_part_empty(n: int) -> None:
     alike = [trial("1", i, "walk") for i in range(n)]
     apart = [trial(str(i), 1, str(i)) for i in range(n)]
     for trials in (alike, apart):
-        parts = split_trials(trials, shares=cmu.SPLIT_SHARES)
+        parts = split_trials(trials, shares=SPLIT_SHARES)
         assert all(parts.values())
         assert sum(map(len, parts.values())) == n
     with pytest.raises(ValueError, match="at least 3 trials"):
-        split_trials(alike[:2], shares=cmu.SPLIT_SHARES)
+        split_trials(alike[:2], shares=SPLIT_SHARES)
 
 
 @pytest.mark.parametrize(
@@ -300,7 +298,7 @@ def test_every_trial_of_the_test_folder_is_tested_on(database: Path) -> None:
     split = data.provenance["split"]
     assert split["test"] == ["72_01", "72_02", "72_03"]
     assert sorted(split["images"] + split["unpaired"]) == ["71_01", "71_02", "71_03", "71_04"]
-    assert len(data.test) == 3 * cmu.MIN_TEST_FRAMES_PER_TRIAL
+    assert len(data.test) == 3 * MIN_TEST_FRAMES_PER_TRIAL
     assert data.provenance["counts"]["test"] == len(data.test)
     with pytest.warns(UserWarning, match="learnt from as well"):
         data = load_cmu(train_root=subjects / "71", test_root=subjects / "71", **sizes)

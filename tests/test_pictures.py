@@ -1,5 +1,6 @@
 """Reading any picture file, and predicting files from the command line's function."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -9,7 +10,13 @@ import torch
 from PIL import Image
 
 from selfpose.camera import PixelScale
-from selfpose.pictures import find_pictures, predict_files, read_picture
+from selfpose.pictures import (
+    CSV_COLUMNS,
+    find_pictures,
+    predict_files,
+    predict_pictures,
+    read_picture,
+)
 from selfpose.pipeline import Architecture, PosePipeline, save
 from selfpose.skeleton import HUMAN_17
 
@@ -116,6 +123,26 @@ def test_predicting_files_writes_poses_and_figures(
     assert person["pose_3d"]["hip"] == pytest.approx([0, 0, 0], abs=1e-5)
     with Image.open(tmp_path / "out" / person["figure"]) as figure:
         assert figure.size[0] > 300
+    with (tmp_path / "out" / "poses.csv").open(newline="") as file:
+        rows = {row["joint"]: row for row in csv.DictReader(file)}
+    assert set(rows) == set(HUMAN_17.joints)
+    for joint, row in rows.items():
+        told = [*person["pose_2d_px"][joint], *person["pose_3d"][joint]]
+        kept = [float(row[key]) for key in CSV_COLUMNS[2:]]
+        assert kept == pytest.approx(told, rel=1e-3, abs=1e-4)
+
+
+def test_a_larger_copy_of_a_picture_has_the_same_pose_at_its_own_scale(
+    tmp_path: Path, gradient: np.ndarray, weights: Path
+) -> None:
+    Image.fromarray(gradient).save(tmp_path / "small.png")
+    Image.fromarray(gradient.repeat(3, axis=0).repeat(3, axis=1)).save(tmp_path / "large.png")
+    poses = predict_pictures(weights, [tmp_path / "small.png", tmp_path / "large.png"])
+    torch.testing.assert_close(3 * poses.pose_2d[0], poses.pose_2d[1], atol=1.5, rtol=0)
+    torch.testing.assert_close(poses.pose_3d[0], poses.pose_3d[1], atol=0.05, rtol=0)
+    # in the square of 32 px the picture of 60 × 40 is padded by 10 above and below
+    inside = poses.prediction.pose_2d[0] * (60 / 32) - torch.tensor([0.0, 10.0])
+    torch.testing.assert_close(poses.pose_2d[0], inside)
 
 
 def test_one_broken_picture_leaves_no_half_result(

@@ -12,11 +12,11 @@ import yaml
 
 from selfpose.config import Config
 from selfpose.data.embedded import load_embedded
-from selfpose.data.sources import SOURCES
+from selfpose.data.readers import READERS
+from selfpose.data.source_names import FILES, SOURCES
 from selfpose.notebooks import repository_root
 from selfpose.training import train
 from selfpose.workflow import (
-    DATASETS,
     PRESENTATION,
     Experiment,
     hold_lock,
@@ -109,8 +109,9 @@ def test_the_top_level_holds_little() -> None:
 # --- the matrix
 
 
-def test_the_matrix_knows_every_source_of_data() -> None:
-    assert DATASETS == SOURCES
+def test_every_source_of_files_has_a_reader() -> None:
+    assert set(READERS) == set(FILES)
+    assert len(set(SOURCES)) == len(SOURCES)
 
 
 def test_every_experiment_is_valid_for_every_preset_it_names() -> None:

@@ -1,14 +1,28 @@
 """The built site: warnings fail it, sliders move in it, and it asks no other host for anything."""
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import nbformat
 import pytest
 import yaml
+from test_provenance import a_record
 
 from selfpose.notebooks import repository_root, run_notebook, sync_pair
-from selfpose.site import build, stage, strip_run_metadata, toc_documents
+from selfpose.quotes import record_name
+from selfpose.records import write_json
+from selfpose.site import (
+    REPOSITORY_VARIABLE,
+    build,
+    github_address,
+    repository_address,
+    stage,
+    staged_digest,
+    strip_run_metadata,
+    toc_documents,
+)
+from selfpose.site_checks import read_pages, read_site_records, site_problems
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -32,12 +46,19 @@ NOTEBOOK = """\
 
 # %% tags=["parameters"]
 top = 3
+runs = ""
 
 # %%
 import sys
 
+from IPython.display import Markdown
+
 from matplotlib import pyplot as plt
 
+from selfpose.pages import linked_groups
+from selfpose.provenance import provenance_box
+from selfpose.quotes import quoted
+from selfpose.records import read_records
 from selfpose.widgets import figure_slider, figure_slider_2d
 
 
@@ -61,7 +82,19 @@ figure_slider_2d(
 figure, axes = plt.subplots()
 axes.plot([0, 1])
 plt.show()
+
+# %%
+records = read_records(runs)
+linked_groups({"all": records}, {"P-MPJPE, mm": "metrics.p_mpjpe_mm"}, first="run")
+
+# %%
+error = "metrics.p_mpjpe_mm"
+Markdown(f"The first has **{quoted(records[0], error)}** mm, all {quoted(records, error)} mm.")
+
+# %%
+provenance_box(runs)
 """
+RUNS = [a_record(error=80.0 + 3 * seed, seed=seed) for seed in range(2)]
 
 
 @pytest.fixture(scope="module")
@@ -78,14 +111,21 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     script = root / "notebooks" / "toy.py"
     script.parent.mkdir()
     script.write_text(NOTEBOOK, encoding="utf-8")
-    run_notebook(sync_pair(script), root / "executed" / "toy.ipynb", progress=False)
+    for record in RUNS:
+        folder = root / "runs" / f"seed{record['seed']}"
+        folder.mkdir(parents=True)
+        write_json(folder / "record.json", record)
+    values = {"runs": str(root / "runs")}
+    run_notebook(sync_pair(script), root / "executed" / "toy.ipynb", values, progress=False)
     return root
 
 
 @pytest.fixture(scope="module")
 def site(project: Path) -> Path:
-    staged = stage(project / "executed", project / "staged", root=project)
-    return build(staged, project / "site").parent
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(REPOSITORY_VARIABLE, "https://github.com/someone/book")
+        staged = stage(project / "executed", project / "staged", root=project)
+    return build(staged, project / "site", root=project).parent
 
 
 @pytest.mark.slow
@@ -171,11 +211,102 @@ def test_stripping_keeps_outputs_and_widgets(project: Path) -> None:
     assert sum(len(cell.get("outputs", [])) for cell in stripped.cells) >= 3
 
 
+@pytest.mark.slow
+def test_numbers_of_the_site_lead_to_its_records_and_nothing_is_wrong(
+    site: Path, project: Path
+) -> None:
+    assert set(read_site_records(site)) == {record_name(record) for record in RUNS}
+    page = read_pages(site)["notebooks/toy.html"]
+    assert [text for _, text in page.quotes][:3] == ["81.5 ± 2.1 (2)", "80.0", "81.5 ± 2.1 (2)"]
+    assert site_problems(site, root=project) == []
+    text = (site / "notebooks" / "toy.html").read_text(encoding="utf-8")
+    assert '<details class="provenance">' in text
+
+
+@pytest.mark.slow
+def test_buttons_open_and_download_the_committed_notebook(site: Path, project: Path) -> None:
+    page = read_pages(site)["notebooks/toy.html"]
+    branch = "someone/book/main"
+    assert f"https://mybinder.org/v2/gh/{branch}?urlpath=lab/tree/notebooks/toy.ipynb" in page.links
+    colab = "https://colab.research.google.com/github/someone/book/blob/main/notebooks/toy.ipynb"
+    assert colab in page.links
+    (download,) = (link for link in page.links if link.endswith(".ipynb") and "://" not in link)
+    handed_out = (site / "notebooks" / download).resolve()
+    assert handed_out.read_bytes() == (project / "notebooks" / "toy.ipynb").read_bytes()
+
+
+@pytest.mark.slow
+def test_an_unchanged_site_is_not_built_again_but_checked(site: Path, project: Path) -> None:
+    def refuse(_: Path) -> list[str]:
+        return ["page: wrong"]
+
+    before = {path: path.stat().st_mtime_ns for path in site.rglob("*.html")}
+    index = site / "index.html"
+    assert build(project / "staged", site, root=project) == index
+    after = {path: path.stat().st_mtime_ns for path in site.rglob("*.html")}
+    assert {path for path in before if before[path] != after[path]} == {index}
+    with pytest.raises(RuntimeError, match="page: wrong"):
+        build(project / "staged", site, root=project, check=refuse)
+
+
+def test_a_change_of_any_page_or_record_asks_for_a_new_site(project: Path, tmp_path: Path) -> None:
+    def staged() -> Path:
+        return stage(project / "executed", tmp_path / "staged", root=project)
+
+    first = staged_digest(staged())
+    assert staged_digest(staged()) == first
+    folder = staged()
+    (record,) = (folder / "book" / "assets" / "records").rglob("seed1-*.json")
+    record.write_text(record.read_text().replace("83.0", "83.5"))
+    changed = staged_digest(folder)
+    folder = staged()
+    (folder / "book" / "index.md").write_text(PAGE + "more\n")
+    assert len({first, changed, staged_digest(folder)}) == 3
+
+
+@pytest.mark.parametrize(
+    ("remote", "address"),
+    [
+        ("git@github.com:o/r.git", "https://github.com/o/r"),
+        ("ssh://git@github.com/o/r.git\n", "https://github.com/o/r"),
+        ("https://github.com/o/r.name/", "https://github.com/o/r.name"),
+        ("https://user:secret@github.com/o/r.git", "https://github.com/o/r"),
+        ("https://github.com.example.org/o/r", None),
+        ("https://git.example.org/o/r.git", None),
+        ("/srv/git/r.git", None),
+        ("", None),
+    ],
+)
+def test_addresses_of_public_remotes(remote: str, address: str | None) -> None:
+    assert github_address(remote) == address
+
+
 def test_launch_buttons_follow_the_repository_address(project, tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("SELFPOSE_REPOSITORY_URL", "https://example.org/a/b/")
-    staged = stage(project / "executed", tmp_path / "staged", root=project)
-    config = yaml.safe_load((staged / "_config.yml").read_text(encoding="utf-8"))
-    assert config["repository"]["url"] == "https://example.org/a/b"
+    def config() -> dict:
+        staged = stage(project / "executed", tmp_path / "staged", root=project)
+        return yaml.safe_load((staged / "_config.yml").read_text(encoding="utf-8"))
+
+    monkeypatch.setenv(REPOSITORY_VARIABLE, "https://example.org/a/b/")
+    assert config()["repository"]["url"] == "https://example.org/a/b"
+    assert "colab_url" not in config()["launch_buttons"]  # it opens repositories on GitHub alone
+    for wrong in ("example.org/a/b", "https://example.org", "https://me:secret@example.org/a/b"):
+        monkeypatch.setenv(REPOSITORY_VARIABLE, wrong)
+        with pytest.raises(ValueError, match=REPOSITORY_VARIABLE):
+            config()
+    monkeypatch.delenv(REPOSITORY_VARIABLE)
+    assert "repository" not in config()
+    assert not any(config()["launch_buttons"].values())
+
+
+def test_the_remote_of_a_checkout_is_taken_where_nothing_is_set(tmp_path, monkeypatch) -> None:
+    monkeypatch.delenv(REPOSITORY_VARIABLE, raising=False)
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    assert repository_address(tmp_path) is None
+    remote = ["remote", "add", "origin", "git@github.com:someone/book.git"]
+    subprocess.run(["git", "-C", str(tmp_path), *remote], check=True)
+    assert repository_address(tmp_path) == "https://github.com/someone/book"
+    monkeypatch.setenv(REPOSITORY_VARIABLE, "https://github.com/other/book.git")
+    assert repository_address(tmp_path) == "https://github.com/other/book"
 
 
 def test_the_table_of_contents_lists_existing_pages() -> None:

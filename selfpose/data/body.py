@@ -4,13 +4,13 @@ Everything here is in millimetres. A body's own frame is that of a camera standi
 to the person's right, y down, z forward.
 """
 
-import math
 from dataclasses import dataclass, fields
 
 import torch
 from torch.nn.functional import normalize
 
 from selfpose._typing import Float, Tensor
+from selfpose.data import reach
 from selfpose.data.points import FIGURE_POINTS
 from selfpose.skeleton import HUMAN_17
 
@@ -97,31 +97,13 @@ def sample_bodies(n: int, *, generator: torch.Generator) -> Body:
     return Body(**{name: length * unit for name, length in lengths.items()})
 
 
-def flexion_to_reach(first: Tensor, second: Tensor, degrees: float) -> Tensor:
-    """Distance between the ends of two bones whose hinge is flexed by ``degrees``."""
-    cos = math.cos(math.radians(degrees))
-    return (first.square() + second.square() + 2 * first * second * cos).sqrt()
-
-
 def two_bones(
     start: Tensor, target: Tensor, pole: Tensor, *, first: Tensor, second: Tensor, hinge: str
 ) -> tuple[Tensor, Tensor]:
-    """Middle and end of two bones that reach for a target: (..., 3) each.
-
-    The hinge's limits (``HINGE_LIMITS``) bound how near and how far the end can be; a target
-    beyond is reached for in its direction. The middle joint bends towards ``pole``.
-    """
-    straightest, tightest = HINGE_LIMITS[hinge]
-    far = flexion_to_reach(first, second, straightest)
-    near = flexion_to_reach(first, second, tightest)
-    offset = target - start
-    direction = normalize(offset, dim=-1)
-    reach = offset.norm(dim=-1).clamp(near, far)
-    along = (first.square() - second.square() + reach.square()) / (2 * reach)
-    aside = (first.square() - along.square()).clamp(min=0).sqrt()
-    bend = normalize(pole - (pole * direction).sum(-1, keepdim=True) * direction, dim=-1)
-    middle = start + along[..., None] * direction + aside[..., None] * bend
-    return middle, start + reach[..., None] * direction
+    """Elbow and wrist, or knee and ankle: :func:`selfpose.data.reach.two_bones` of a ``hinge``."""
+    return reach.two_bones(
+        start, target, pole, first=first, second=second, limits=HINGE_LIMITS[hinge]
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,7 +201,6 @@ __all__ = [
     "TOE_HEIGHT",
     "Body",
     "Posture",
-    "flexion_to_reach",
     "hip_offsets",
     "posture_to_points",
     "sample_bodies",

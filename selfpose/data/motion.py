@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import torch
 from torch.nn.functional import normalize
 
-from selfpose._typing import Float, Tensor
-from selfpose.camera import azimuth_rotation, elevation_rotation
+from selfpose._typing import Tensor
+from selfpose.camera import azimuth_rotation
 from selfpose.data.body import (
     ANKLE_HEIGHT,
     HEAD_LIMITS,
@@ -25,9 +25,8 @@ from selfpose.data.body import (
     sample_bodies,
     toe_offset,
 )
+from selfpose.data.moving import FPS, Dice, Motion, sample_by_activity, step_cycle, turned
 from selfpose.data.threads import single_thread
-
-FPS = 30.0
 
 # What hands do, as offsets from the shoulder (outward, up, forward) in arm lengths.
 GESTURES: dict[str, tuple[float, float, float]] = {
@@ -57,88 +56,22 @@ GESTURES: dict[str, tuple[float, float, float]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Motion:
-    """Clips of moving people.
-
-    Parameters
-    ----------
-    points
-        (clips, frames, 22, 3) mm, world frame: y down, floor at y = 0; ``FIGURE_POINTS`` order.
-    activity
-        What is done, one name a clip.
-    fps
-        Frames a second.
-    """
-
-    points: Float[Tensor, "clips frames 22 3"]
-    activity: tuple[str, ...]
-    fps: float = FPS
-
-    def __post_init__(self) -> None:
-        if len(self.activity) != len(self.points):
-            raise ValueError(
-                f"activity: expected {len(self.points)} names, got {len(self.activity)}"
-            )
-
-
-class _Dice:
-    """Random numbers for n clips of T frames, in the forms that the activities need."""
-
-    def __init__(self, n: int, n_frames: int, generator: torch.Generator) -> None:
-        self.n, self.n_frames, self.generator = n, n_frames, generator
-        self.seconds = torch.arange(n_frames) / FPS
-
-    def uniform(self, low: float, high: float, *shape: int) -> Tensor:
-        """(n, 1, *shape), one draw a clip."""
-        draw = torch.rand(self.n, 1, *shape, generator=self.generator)
-        return low + (high - low) * draw
-
-    def normal(self, sd: float, *shape: int) -> Tensor:
-        return sd * torch.randn(self.n, 1, *shape, generator=self.generator).clamp(-2.5, 2.5)
-
-    def chance(self, p: float, *shape: int) -> Tensor:
-        return (torch.rand(self.n, 1, *shape, generator=self.generator) < p).float()
-
-    def through(self, knots: Tensor, period: Tensor) -> Tensor:
-        """Ease from knot to knot, (n, K, *c) → (n, T, *c): still at each, quickest between."""
-        phase = torch.rand(self.n, 1, generator=self.generator)
-        where = (self.seconds / period + phase).clamp(max=knots.shape[1] - 1.001)
-        k = where.floor().long()
-        s = where - k
-        s = s**3 * (10 - 15 * s + 6 * s**2)
-        rows = torch.arange(self.n)[:, None]
-        s = s.reshape(s.shape + (1,) * (knots.ndim - 2))
-        return torch.lerp(knots[rows, k], knots[rows, k + 1], s)
-
-    def n_knots(self, period: Tensor) -> int:
-        return int(float(self.n_frames / FPS / period.min())) + 3
-
-    def wander(self, *shape: int, seconds: float) -> Tensor:
-        """(n, T, *shape) smooth noise of unit spread that changes over about ``seconds``."""
-        total = torch.zeros(())
-        for scale, weight in ((1.0, 0.85), (0.37, 0.4)):
-            period = self.uniform(0.75, 1.35)[..., 0:1].reshape(self.n, 1) * seconds * scale
-            knots = torch.randn(self.n, self.n_knots(period), *shape, generator=self.generator)
-            total = total + weight * self.through(knots.clamp(-2.2, 2.2), period)
-        return total
-
-    def gestures(self, weights: dict[str, float], *, seconds: float, jitter: float) -> Tensor:
-        """(n, T, 2, 3) hands that go from gesture to gesture; half the time both do the same."""
-        period = self.uniform(0.7, 1.4).reshape(self.n, 1) * seconds
-        shape = (self.n, self.n_knots(period), 2)
-        table = torch.tensor([GESTURES[name] for name in weights])
-        p = torch.tensor(list(weights.values()))
-        picks = torch.multinomial(p, math.prod(shape), True, generator=self.generator)
-        picks = picks.reshape(shape)
-        alike = torch.rand(shape[:2], generator=self.generator) < 0.4
-        picks[..., 1] = torch.where(alike, picks[..., 0], picks[..., 1])
-        # To dwell on a gesture now and then, some knots repeat the one before them.
-        stay = torch.rand(shape[:2], generator=self.generator) < 0.25
-        for k in range(1, shape[1]):
-            picks[:, k] = torch.where(stay[:, k, None], picks[:, k - 1], picks[:, k])
-        noise = jitter * torch.randn(*shape, 3, generator=self.generator)
-        return self.through(table[picks] + noise, period)
+def _gestures(d: Dice, weights: dict[str, float], *, seconds: float, jitter: float) -> Tensor:
+    """(n, T, 2, 3) hands that go from gesture to gesture; half the time both do the same."""
+    period = d.uniform(0.7, 1.4).reshape(d.n, 1) * seconds
+    shape = (d.n, d.n_knots(period), 2)
+    table = torch.tensor([GESTURES[name] for name in weights])
+    p = torch.tensor(list(weights.values()))
+    picks = torch.multinomial(p, math.prod(shape), True, generator=d.generator)
+    picks = picks.reshape(shape)
+    alike = torch.rand(shape[:2], generator=d.generator) < 0.4
+    picks[..., 1] = torch.where(alike, picks[..., 0], picks[..., 1])
+    # To dwell on a gesture now and then, some knots repeat the one before them.
+    stay = torch.rand(shape[:2], generator=d.generator) < 0.25
+    for k in range(1, shape[1]):
+        picks[:, k] = torch.where(stay[:, k, None], picks[:, k - 1], picks[:, k])
+    noise = jitter * torch.randn(*shape, 3, generator=d.generator)
+    return d.through(table[picks] + noise, period)
 
 
 @dataclass(kw_only=True)
@@ -187,9 +120,9 @@ _TALK = {
 _ANYWHERE = dict.fromkeys(GESTURES, 1.0) | {"overhead": 2.0, "high_aside": 2.0, "aside": 2.0}
 
 
-def _standing(d: _Dice) -> _Controls:
+def _standing(d: Dice) -> _Controls:
     return _Controls(
-        hands=d.gestures(_TALK, seconds=0.9, jitter=0.07),
+        hands=_gestures(d, _TALK, seconds=0.9, jitter=0.07),
         height=d.uniform(0.985, 0.998),
         shift=40 * d.wander(seconds=2.5),
         sway=0.05 * d.wander(seconds=2.5),
@@ -203,18 +136,11 @@ def _standing(d: _Dice) -> _Controls:
     )
 
 
-def _gait(d: _Dice, *, rate: Tensor, stride: Tensor, stance: float, lift: Tensor) -> _Controls:
+def _gait(d: Dice, *, rate: Tensor, stride: Tensor, stance: float, lift: Tensor) -> _Controls:
     """Feet that stand, pushed back under the body, and swing forward in turn."""
     phase = (d.seconds * rate + d.uniform(0.0, 1.0)) % 1.0
     phase = torch.stack([phase, (phase + 0.5) % 1.0], dim=-1)  # (n, T, 2)
-    swing = ((phase - stance) / (1 - stance)).clamp(0, 1)
-    on_floor = 1 - 2 * (phase / stance).clamp(0, 1)
-    # Both ends of the swing take over the stance's speed, so that the foot never jerks.
-    ease = swing * swing * (3 - 2 * swing)
-    slope = -2 * (1 - stance) / stance
-    in_air = -1 + 2 * ease + slope * (swing * (1 - swing) * (1 - 2 * swing))
-    forward = torch.where(phase < stance, on_floor, in_air)
-    up = torch.sin(math.pi * swing) ** 2 * (1.25 - 0.5 * swing)
+    forward, up, swing = step_cycle(phase, stance)
     push = torch.sin(math.pi * ((phase - 0.6 * stance) / (1 - 0.5 * stance)).clamp(0, 1)) ** 2
     beat = torch.cos(2 * math.pi * phase)  # left foot ahead at 1
     counter = beat[..., [1, 0]]  # arms swing against the legs
@@ -232,7 +158,7 @@ def _gait(d: _Dice, *, rate: Tensor, stride: Tensor, stance: float, lift: Tensor
     )
 
 
-def _walking(d: _Dice) -> _Controls:
+def _walking(d: Dice) -> _Controls:
     c = _gait(
         d,
         rate=d.uniform(0.75, 1.1),
@@ -245,7 +171,7 @@ def _walking(d: _Dice) -> _Controls:
     hands = torch.tensor(GESTURES["hang"]) * (1 - bent) + torch.tensor([0.1, -0.8, 0.3]) * bent
     hands = hands + swing * torch.tensor([0.0, 0.18, 1.0])
     busy = d.chance(0.4, 2, 1)
-    c.hands = torch.lerp(hands, d.gestures(_TALK, seconds=1.3, jitter=0.06), busy)
+    c.hands = torch.lerp(hands, _gestures(d, _TALK, seconds=1.3, jitter=0.06), busy)
     c.lean = 0.06 + 0.05 * d.wander(seconds=2.0)
     c.head_yaw = 0.35 * d.wander(seconds=1.6)
     c.head_pitch = 0.08 + 0.12 * d.wander(seconds=1.6)
@@ -254,7 +180,7 @@ def _walking(d: _Dice) -> _Controls:
     return c
 
 
-def _running(d: _Dice) -> _Controls:
+def _running(d: Dice) -> _Controls:
     rate = d.uniform(1.2, 1.5)
     c = _gait(
         d, rate=rate, stride=d.uniform(230.0, 400.0), stance=0.42, lift=d.uniform(200.0, 420.0)
@@ -271,12 +197,13 @@ def _running(d: _Dice) -> _Controls:
     return c
 
 
-def _waving(d: _Dice) -> _Controls:
+def _waving(d: Dice) -> _Controls:
     c = _standing(d)
     both = d.chance(0.35)
     left = d.chance(0.5)
     active = torch.stack([torch.maximum(both, left), torch.maximum(both, 1 - left)], dim=-1)
-    base = d.gestures(
+    base = _gestures(
+        d,
         {"wave": 3.0, "high_aside": 2.0, "overhead": 2.0, "high_ahead": 1.0},
         seconds=1.6,
         jitter=0.08,
@@ -288,7 +215,7 @@ def _waving(d: _Dice) -> _Controls:
     return c
 
 
-def _reaching(d: _Dice) -> _Controls:
+def _reaching(d: Dice) -> _Controls:
     c = _standing(d)
     reach = {
         "ahead": 2.0,
@@ -302,7 +229,7 @@ def _reaching(d: _Dice) -> _Controls:
         "hang": 2.0,
         "offered": 2.0,
     }
-    c.hands = d.gestures(reach, seconds=0.9, jitter=0.12)
+    c.hands = _gestures(d, reach, seconds=0.9, jitter=0.12)
     c.lean = 0.15 + 0.22 * d.wander(seconds=1.2)
     c.side_bend = 0.2 * d.wander(seconds=1.2)
     c.twist = 0.4 * d.wander(seconds=1.2)
@@ -312,12 +239,12 @@ def _reaching(d: _Dice) -> _Controls:
     return c
 
 
-def _sitting(d: _Dice) -> _Controls:
+def _sitting(d: Dice) -> _Controls:
     lap = {"thigh": 3.0, "waist": 3.0, "crossed": 1.5, "chest": 2.0, "shown": 2.0, "face": 1.5}
     lap |= {"offered": 1.5, "ahead": 0.7, "wave": 0.7, "relaxed": 1.0, "ear": 0.7, "overhead": 0.4}
     back = d.uniform(-0.3, 0.1)
     return _Controls(
-        hands=d.gestures(lap, seconds=1.1, jitter=0.08),
+        hands=_gestures(d, lap, seconds=1.1, jitter=0.08),
         height=d.uniform(0.42, 0.56) + 0.004 * d.wander(seconds=2.0),
         tilt=back,
         lean=0.25 + 0.17 * d.wander(seconds=1.6) - 0.6 * back,
@@ -334,13 +261,14 @@ def _sitting(d: _Dice) -> _Controls:
     )
 
 
-def _squatting(d: _Dice) -> _Controls:
+def _squatting(d: Dice) -> _Controls:
     depth = d.uniform(0.3, 1.0)
     beat = 0.5 - 0.5 * torch.cos(
         2 * math.pi * (d.seconds * d.uniform(0.3, 0.6) + d.uniform(0.0, 1.0))
     )
     down = depth * beat
-    arms = d.gestures(
+    arms = _gestures(
+        d,
         {
             "ahead": 2.0,
             "offered": 1.5,
@@ -371,12 +299,13 @@ def _squatting(d: _Dice) -> _Controls:
     )
 
 
-def _bending(d: _Dice) -> _Controls:
+def _bending(d: Dice) -> _Controls:
     beat = 0.5 - 0.5 * torch.cos(
         2 * math.pi * (d.seconds * d.uniform(0.25, 0.5) + d.uniform(0.0, 1.0))
     )
     down = beat * d.uniform(0.5, 1.0)
-    work = d.gestures(
+    work = _gestures(
+        d,
         {
             "low_ahead": 3.0,
             "hang": 1.0,
@@ -389,7 +318,7 @@ def _bending(d: _Dice) -> _Controls:
         seconds=1.0,
         jitter=0.12,
     )
-    rest = d.gestures(_TALK, seconds=1.4, jitter=0.06)
+    rest = _gestures(d, _TALK, seconds=1.4, jitter=0.06)
     knees = d.uniform(0.0, 0.35)
     return _Controls(
         hands=torch.lerp(rest, work, (1.5 * down[..., None, None]).clamp(max=1)),
@@ -407,7 +336,7 @@ def _bending(d: _Dice) -> _Controls:
     )
 
 
-def _boxing(d: _Dice) -> _Controls:
+def _boxing(d: Dice) -> _Controls:
     rate = d.uniform(0.9, 1.6)
     turn = (d.seconds * rate + d.uniform(0.0, 1.0)) % 2.0
     jab = torch.stack([turn, (turn + 1.0) % 2.0], dim=-1)
@@ -434,7 +363,7 @@ def _boxing(d: _Dice) -> _Controls:
     )
 
 
-def _jumping(d: _Dice) -> _Controls:
+def _jumping(d: Dice) -> _Controls:
     period = d.uniform(0.8, 1.3)
     phase = (d.seconds / period + d.uniform(0.0, 1.0)) % 1.0
     air = ((phase - 0.45) / 0.4).clamp(0, 1)  # in the air between 0.45 and 0.85 of the period
@@ -444,7 +373,8 @@ def _jumping(d: _Dice) -> _Controls:
     jack = d.chance(0.45)
     raised = torch.sin(math.pi * ((phase - 0.3) / 0.7).clamp(0, 1)) ** 2
     rest = torch.tensor(GESTURES["relaxed"]) + d.normal(0.1, 2, 3)
-    high = d.gestures(
+    high = _gestures(
+        d,
         {
             "overhead": 3.0,
             "high_aside": 3.0,
@@ -473,12 +403,12 @@ def _jumping(d: _Dice) -> _Controls:
     )
 
 
-def _dancing(d: _Dice) -> _Controls:
+def _dancing(d: Dice) -> _Controls:
     rate = d.uniform(0.8, 1.3)
     beat = 2 * math.pi * (d.seconds * rate + d.uniform(0.0, 1.0))
     step = torch.stack([torch.sin(beat), -torch.sin(beat)], dim=-1)
     return _Controls(
-        hands=d.gestures(_ANYWHERE, seconds=0.7, jitter=0.15)
+        hands=_gestures(d, _ANYWHERE, seconds=0.7, jitter=0.15)
         + 0.08 * torch.sin(2 * beat)[..., None, None],
         height=0.94 + 0.03 * torch.cos(2 * beat) - 0.05 * d.wander(seconds=1.2).abs(),
         shift=70 * torch.sin(beat) * d.uniform(0.3, 1.2),
@@ -500,7 +430,7 @@ def _dancing(d: _Dice) -> _Controls:
     )
 
 
-def _kicking(d: _Dice) -> _Controls:
+def _kicking(d: Dice) -> _Controls:
     rate = d.uniform(0.45, 0.75)
     phase = (d.seconds * rate + d.uniform(0.0, 1.0)) % 1.0
     back = torch.sin(math.pi * (phase / 0.4).clamp(0, 1)) ** 2
@@ -509,7 +439,8 @@ def _kicking(d: _Dice) -> _Controls:
     which = torch.stack([1 - right, right], dim=-1)
     reach, high = d.uniform(300.0, 680.0), d.uniform(100.0, 750.0)
     return _Controls(
-        hands=d.gestures(
+        hands=_gestures(
+            d,
             {
                 "low_aside": 3.0,
                 "aside": 2.0,
@@ -536,10 +467,10 @@ def _kicking(d: _Dice) -> _Controls:
     )
 
 
-def _phoning(d: _Dice) -> _Controls:
+def _phoning(d: Dice) -> _Controls:
     c = _standing(d)
-    held = d.gestures(
-        {"ear": 4.0, "face": 1.0, "waist": 1.0, "chest": 1.5}, seconds=2.2, jitter=0.05
+    held = _gestures(
+        d, {"ear": 4.0, "face": 1.0, "waist": 1.0, "chest": 1.5}, seconds=2.2, jitter=0.05
     )
     right = d.chance(0.5)
     which = torch.stack([1 - right, right], dim=-1)[..., None]
@@ -548,7 +479,7 @@ def _phoning(d: _Dice) -> _Controls:
     return c
 
 
-def _lunging(d: _Dice) -> _Controls:
+def _lunging(d: Dice) -> _Controls:
     lead = 1 - 2 * d.chance(0.5)
     feet = torch.stack([lead, -lead], dim=-1) * d.uniform(260.0, 440.0, 1)
     beat = 0.5 - 0.5 * torch.cos(
@@ -556,7 +487,8 @@ def _lunging(d: _Dice) -> _Controls:
     )
     down = 0.3 + 0.7 * beat
     return _Controls(
-        hands=d.gestures(
+        hands=_gestures(
+            d,
             {
                 "hip": 2.0,
                 "ahead": 1.0,
@@ -583,7 +515,7 @@ def _lunging(d: _Dice) -> _Controls:
     )
 
 
-ACTIVITIES: dict[str, Callable[[_Dice], _Controls]] = {
+ACTIVITIES: dict[str, Callable[[Dice], _Controls]] = {
     "standing": _standing,
     "walking": _walking,
     "running": _running,
@@ -601,23 +533,11 @@ ACTIVITIES: dict[str, Callable[[_Dice], _Controls]] = {
 }
 
 
-def _roll(angle: Tensor) -> Tensor:
-    """Rotation about the forward axis: the head goes to the person's right for angle > 0."""
-    c, s = angle.cos(), angle.sin()
-    zero, one = torch.zeros_like(c), torch.ones_like(c)
-    return torch.stack((c, -s, zero, s, c, zero, zero, zero, one), -1).unflatten(-1, (3, 3))
-
-
-def _turned(yaw: Tensor, forward: Tensor, right: Tensor) -> Tensor:
-    """Yaw, then a lean forward and to the right, in the yawed frame."""
-    return azimuth_rotation(yaw) @ elevation_rotation(-forward) @ _roll(right)
-
-
 def _soft_max(a: Tensor, b: Tensor, softness: float) -> Tensor:
     return softness * torch.logaddexp(a / softness, b / softness)
 
 
-def _controls_to_posture(c: _Controls, body: Body, d: _Dice) -> Posture:
+def _controls_to_posture(c: _Controls, body: Body, d: Dice) -> Posture:
     """Put the feet on the floor, the pelvis where the legs allow it, the hands out of the trunk."""
     n, t = d.n, d.n_frames
 
@@ -628,21 +548,21 @@ def _controls_to_posture(c: _Controls, body: Body, d: _Dice) -> Posture:
     yaw, tilt, lean = full(c.yaw), full(c.tilt), full(c.lean)
     sway, side, twist = full(c.sway), full(c.side_bend), full(c.twist)
     pelvis_yaw = yaw + full(c.pelvis_twist)
-    pelvis_rotation = _turned(pelvis_yaw, tilt, sway)
-    spine_rotation = pelvis_rotation @ _turned(0.35 * twist, 0.4 * lean, 0.4 * side)
-    chest_rotation = pelvis_rotation @ _turned(twist, lean, side)
+    pelvis_rotation = turned(pelvis_yaw, tilt, sway)
+    spine_rotation = pelvis_rotation @ turned(0.35 * twist, 0.4 * lean, 0.4 * side)
+    chest_rotation = pelvis_rotation @ turned(twist, lean, side)
     limit = {name: math.radians(degrees) for name, degrees in HEAD_LIMITS.items()}
     head_yaw = limit["yaw"] * torch.tanh(full(c.head_yaw) / limit["yaw"])
     # People keep their face up when they lean.
     pitch = full(c.head_pitch) - 0.3 * (lean + tilt)
     pitch = limit["pitch"] * torch.tanh(pitch / limit["pitch"])
     roll = limit["roll"] * torch.tanh(0.1 * d.wander(seconds=1.5) - 0.4 * (side + sway))
-    head_rotation = chest_rotation @ _turned(head_yaw, pitch, roll)
+    head_rotation = chest_rotation @ turned(head_yaw, pitch, roll)
 
     sign = torch.tensor([-1.0, 1.0])
     turn = full(c.foot_turn, 2) * sign
     foot_yaw = yaw[..., None] + turn
-    foot_rotation = _turned(foot_yaw, full(c.foot_pitch, 2), torch.zeros_like(turn))
+    foot_rotation = turned(foot_yaw, full(c.foot_pitch, 2), torch.zeros_like(turn))
     toe = toe_offset(Body(**{k: v[..., None] for k, v in vars(body).items()}), foot_rotation)
     # Neither the ankle nor the toes may go through the floor.
     lift = full(c.foot_lift, 2).clamp(min=0)
@@ -738,22 +658,20 @@ def sample_motion(
     ValueError
         If a count is not positive or an activity is unknown.
     """
-    if n_clips < 1 or n_frames < 1:
-        raise ValueError(f"need one clip and one frame at least, got {n_clips} and {n_frames}")
-    if not activities or (unknown := set(activities) - set(ACTIVITIES)):
-        bad = sorted(unknown) if activities else "none at all"
-        raise ValueError(f"unknown activities {bad}; choose from {sorted(ACTIVITIES)}")
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(activities), generator=generator).tolist()
-    names = [activities[order[i % len(order)]] for i in range(n_clips)]
-    points = torch.empty(n_clips, n_frames, 22, 3)
-    for name in dict.fromkeys(names):
-        rows = [i for i, other in enumerate(names) if other == name]
-        dice = _Dice(len(rows), n_frames, generator)
-        body = sample_bodies(len(rows), generator=generator).frames()
-        posture = _controls_to_posture(ACTIVITIES[name](dice), body, dice)
-        points[rows] = posture_to_points(body, posture)
-    return Motion(points=points.to(device), activity=tuple(names))
+
+    def draw(name: str, dice: Dice) -> Tensor:
+        body = sample_bodies(dice.n, generator=dice.generator).frames()
+        return posture_to_points(body, _controls_to_posture(ACTIVITIES[name](dice), body, dice))
+
+    return sample_by_activity(
+        draw,
+        n_clips=n_clips,
+        n_frames=n_frames,
+        seed=seed,
+        activities=activities,
+        known=tuple(ACTIVITIES),
+        device=device,
+    )
 
 
 __all__ = ["ACTIVITIES", "FPS", "GESTURES", "Motion", "sample_motion"]

@@ -39,16 +39,30 @@ class ImageSet:
         (N,) which clip each picture comes from: pictures of one clip share the static camera, its
         background and the person. Pictures of a clip stand together, in the order of time.
         Pictures with no such relation have distinct numbers.
+    foreground
+        (N, H, W) uint8, how surely each pixel is not the static camera's background, where the
+        source knows it: crops that follow a subject do not show it. ``None``: whoever needs it
+        makes it from the pictures of a clip.
+    backgrounds
+        (K, 3, H, W) uint8 pictures of the same cameras without a subject; with ``foreground``.
     """
 
     images: UInt8[Tensor, "N 3 H W"]
     sequence: Int[Tensor, " N"]
+    foreground: UInt8[Tensor, "N H W"] | None = None
+    backgrounds: UInt8[Tensor, "K 3 H W"] | None = None
 
     def __post_init__(self) -> None:
         if self.images.dtype != torch.uint8:
             raise ValueError(f"images must be uint8 in 0..255, got {self.images.dtype}")
         _check_shape("images", self.images, (None, 3, None, None), "RGB pictures")
         _check_shape("sequence", self.sequence, (len(self.images),), "one number a picture")
+        if (self.foreground is None) != (self.backgrounds is None):
+            raise ValueError("foreground and backgrounds belong together: give both or neither")
+        if self.foreground is not None and self.backgrounds is not None:
+            size = tuple(self.images.shape[2:])
+            _check_shape("foreground", self.foreground, (len(self.images), *size), "one a picture")
+            _check_shape("backgrounds", self.backgrounds, (None, 3, *size), "RGB pictures")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -57,6 +71,9 @@ class ImageSet:
 @dataclass(frozen=True, kw_only=True)
 class LabelledSet(ImageSet):
     """Pictures with their true poses: for testing, and for the supervised ceiling, nothing else.
+
+    Where a source knows no poses, 2D or 3D, that array is NaN throughout, and no error is measured
+    against it.
 
     Parameters
     ----------
@@ -79,8 +96,20 @@ class LabelledSet(ImageSet):
         _check_shape("poses_3d", self.poses_3d, (n, self.poses_2d.shape[1], 3), "3D joints")
         if len(self.activity) != n:
             raise ValueError(f"activity: expected {n} names, got {len(self.activity)}")
-        _check_finite("poses_2d", self.poses_2d)
-        _check_finite("poses_3d", self.poses_3d)
+        if self.knows_2d:
+            _check_finite("poses_2d", self.poses_2d)
+        if self.knows_3d:
+            _check_finite("poses_3d", self.poses_3d)
+
+    @property
+    def knows_2d(self) -> bool:
+        """Whether the source knows 2D poses: not one number there is NaN throughout."""
+        return not bool(self.poses_2d.isnan().all())
+
+    @property
+    def knows_3d(self) -> bool:
+        """Whether the source knows 3D poses."""
+        return not bool(self.poses_3d.isnan().all())
 
 
 @dataclass(frozen=True, kw_only=True)

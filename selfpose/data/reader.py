@@ -9,7 +9,7 @@ the split into unlabelled pictures and unpaired poses come after it, in
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,6 +127,7 @@ class Clip:
         return 0
 
 
+@runtime_checkable
 class Reader(Protocol):
     """Reads one data set's files.
 

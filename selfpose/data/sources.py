@@ -1,14 +1,19 @@
 """Data sets by name."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from selfpose.data.bvh import load_bvh
 from selfpose.data.cache import cached
 from selfpose.data.cmu import load_cmu
 from selfpose.data.embedded import load_embedded
 from selfpose.data.protocol import PoseDataset
+from selfpose.data.readers import load_files
+from selfpose.data.source_names import BODY_OF, FILES, GENERATED, SOURCES
+from selfpose.names import refuse_unknown
 
-SOURCES: tuple[str, ...] = ("embedded", "cmu")
+_RENDERERS: dict[str, Callable[..., PoseDataset]] = {"cmu": load_cmu, "bvh": load_bvh}
 
 
 def check_folders(
@@ -17,7 +22,7 @@ def check_folders(
     data_train: str | Path | None = None,
     data_test: str | Path | None = None,
 ) -> list[Path]:
-    """The folders that a data set is read from; none for the embedded one.
+    """The folders that a data set is read from; none for generated ones.
 
     Raises
     ------
@@ -26,24 +31,26 @@ def check_folders(
     FileNotFoundError
         If a folder does not exist.
     """
+    refuse_unknown([name], SOURCES, "data set")
     folders = [Path(f) for f in (data_root, data_train, data_test) if f]
-    if name not in SOURCES:
-        raise ValueError(f"unknown data set {name!r}; known: {', '.join(SOURCES)}")
-    if name == "embedded":
+    if name in GENERATED:
         if folders:
             raise ValueError(
-                "the embedded data are generated and read no folder; leave out the data folders, "
-                "or ask for data 'cmu'"
+                f"the data {name!r} are generated and read no folder; leave out the data folders, "
+                "or ask for data 'cmu', or 'folder'"
             )
         return []
-    if bool(data_root) == bool(data_train or data_test) or bool(data_train) != bool(data_test):
+    if name in FILES:
+        if not data_root or data_train or data_test:
+            raise ValueError(f"data {name!r} need data_root, one folder, and no other")
+    elif bool(data_root) == bool(data_train or data_test) or bool(data_train) != bool(data_test):
         raise ValueError(
-            "data 'cmu' needs either data_root, or both data_train and data_test: folders with "
-            ".asf and .amc files"
+            f"data {name!r} need either data_root, or both data_train and data_test: folders of "
+            "motion capture"
         )
     for folder in folders:
         if not folder.is_dir():
-            raise FileNotFoundError(f"{folder}: no such folder of motion capture")
+            raise FileNotFoundError(f"{folder}: no such folder")
     return folders
 
 
@@ -53,6 +60,7 @@ def load_dataset(
     data_root: str | Path | None = None,
     data_train: str | Path | None = None,
     data_test: str | Path | None = None,
+    data_options: Mapping[str, Any] | None = None,
     cache: str | Path | None = None,
     progress: bool = True,
     **options: Any,
@@ -62,38 +70,52 @@ def load_dataset(
     Parameters
     ----------
     name
-        ``embedded``: generated people, needs no files. ``cmu``: CMU motion capture, rendered.
+        One of :data:`selfpose.data.source_names.SOURCES`: generated, rendered from motion capture,
+        or read from files.
     data_root
-        One folder of motion capture, split by trial.
+        One folder; motion capture is split by trial.
     data_train, data_test
-        Two folders instead: learn from one, and test on every trial of the other.
+        Two folders of motion capture instead: learn from one, and test on every trial of the other.
+    data_options
+        What a reader of files takes besides its folder, by name.
     cache
-        Folder for prepared data.
+        Folder for prepared data. Generated data are made anew without one; files are then prepared
+        in the user's own cache.
     options
-        ``image_size``, ``n_unlabelled``, ``n_unpaired``, ``n_test``, ``difficulty``, ``seed``.
+        ``image_size``, ``n_unlabelled``, ``n_unpaired``, ``n_test``, ``difficulty``, ``seed``. The
+        last two are for pictures that the library draws.
 
     Raises
     ------
     ValueError
-        If the name is unknown, or folders are missing or given where none are read.
+        If the name or an option is unknown, folders are missing or given where none are read, or
+        files are broken.
     FileNotFoundError
         If a folder does not exist.
     """
     folders = check_folders(name, data_root, data_train, data_test)
-    if name == "embedded":
+    if name in FILES:
+        drawn = ("difficulty", "seed")
+        sizes = {key: value for key, value in options.items() if key not in drawn}
+        return load_files(
+            name, root=folders[0], cache=cache, options=data_options, progress=progress, **sizes
+        )
+    refuse_unknown(data_options or {}, (), f"option of the data {name!r}")
+    kept = None if cache is None else Path(cache)
+    if name in GENERATED:
         return cached(
-            None if cache is None else Path(cache),
+            kept,
             name,
             options,
             [],
-            lambda: load_embedded(progress=progress, **options),
+            lambda: load_embedded(body=BODY_OF[name], progress=progress, **options),
         )
     return cached(
-        None if cache is None else Path(cache),
+        kept,
         name,
         {**options, "split": "root" if data_root else "train/test"},
         folders,
-        lambda: load_cmu(
+        lambda: _RENDERERS[name](
             root=data_root or None,
             train_root=data_train or None,
             test_root=data_test or None,
@@ -103,4 +125,4 @@ def load_dataset(
     )
 
 
-__all__ = ["SOURCES", "check_folders", "load_dataset"]
+__all__ = ["check_folders", "load_dataset"]

@@ -1,4 +1,4 @@
-"""Film moving people with static cameras: each clip has its own person, background and light."""
+"""Film moving bodies with static cameras: each clip has its own body, background and light."""
 
 import math
 from dataclasses import dataclass
@@ -9,30 +9,31 @@ from tqdm import tqdm
 from selfpose._typing import Float, Int, Tensor, UInt8
 from selfpose.camera import azimuth_rotation, elevation_rotation, project
 from selfpose.data.background import Difficulty, sample_backgrounds
-from selfpose.data.figure import draw_figures, sample_appearance, sample_lights
-from selfpose.skeleton import HUMAN_17
-
-HIP_HEAD_MM = 700.0  # about the mean hip–head distance, which fixes the focal length
+from selfpose.data.cones import Model, draw_bodies, sample_lights
+from selfpose.data.figure import HUMAN
 
 
 @dataclass(frozen=True, kw_only=True)
 class CameraSpread:
-    """How cameras differ from clip to clip, and how people move before them.
+    """How cameras differ from clip to clip, and how bodies move before them.
+
+    The defaults are for people.
 
     Parameters
     ----------
     elevation_mean, elevation_sd, elevation_range
         Degrees; positive looks down.
     distance_mm, distance_spread
-        Of the camera from the person, and its relative spread either way.
-    hip_head_share
-        Mean hip–head distance (700 mm) over the picture's side: sets the focal length.
+        Of the camera from the body, and its relative spread either way.
+    reference_share
+        Mean root–top distance (the model's ``reference_mm``; hip–head for people) over the
+        picture's side: sets the focal length.
     jitter
         Of the crop's centre, over the picture's side, either way.
     stage_mm
-        Least and largest half-width of the path on which the person moves to and fro across the
-        picture during a clip. A person who never leaves their place hides the background behind
-        them for good; with a path wider than the person, the median of a clip's pictures is its
+        Least and largest half-width of the path on which the body moves to and fro across the
+        picture during a clip. One that never leaves its place hides the background behind it for
+        good; with a path wider than the body, the median of a clip's pictures is its
         background.
     """
 
@@ -41,7 +42,7 @@ class CameraSpread:
     elevation_range: tuple[float, float] = (-15.0, 40.0)
     distance_mm: float = 7000.0
     distance_spread: float = 0.05
-    hip_head_share: float = 0.26
+    reference_share: float = 0.26
     jitter: float = 0.04
     stage_mm: tuple[float, float] = (420.0, 550.0)
 
@@ -52,8 +53,8 @@ class CameraSpread:
                 "cameras need a distance > 0, a spread of it in [0, 0.5), and an elevation range "
                 f"that rises; got {self}"
             )
-        if not 0 < self.hip_head_share < 1:
-            raise ValueError(f"hip_head_share must lie in (0, 1), got {self.hip_head_share}")
+        if not 0 < self.reference_share < 1:
+            raise ValueError(f"reference_share must lie in (0, 1), got {self.reference_share}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,18 +64,18 @@ class Footage:
     Parameters
     ----------
     poses_2d, poses_3d
-        (N, 17, 2) px and (N, 17, 3) mm in the camera frame.
+        (N, J, 2) px and (N, J, 3) mm in the camera frame.
     sequence
         (N,) the clip of each picture, counted from zero.
     elevation
         (clips,) of the cameras, radians.
     images, mask
-        (N, 3, S, S) uint8 pictures and (N, S, S) true cover of the person (for checks, never for
+        (N, 3, S, S) uint8 pictures and (N, S, S) true cover of the body (for checks, never for
         training); ``None`` where only projected.
     """
 
-    poses_2d: Float[Tensor, "N 17 2"]
-    poses_3d: Float[Tensor, "N 17 3"]
+    poses_2d: Float[Tensor, "N J 2"]
+    poses_3d: Float[Tensor, "N J 3"]
     sequence: Int[Tensor, " N"]
     elevation: Float[Tensor, " clips"]
     images: UInt8[Tensor, "N 3 S S"] | None = None
@@ -96,7 +97,9 @@ def _seeds(seed: int, n: int) -> list[int]:
     return torch.randint(2**31, (n,), generator=torch.Generator().manual_seed(seed)).tolist()
 
 
-def _to_camera(points: Tensor, image_size: int, seed: int, cameras: CameraSpread) -> _View:
+def _to_camera(
+    points: Tensor, model: Model, image_size: int, seed: int, cameras: CameraSpread
+) -> _View:
     clips, frames = points.shape[:2]
     g = torch.Generator().manual_seed(seed)
 
@@ -117,25 +120,33 @@ def _to_camera(points: Tensor, image_size: int, seed: int, cameras: CameraSpread
     jitter = cameras.jitter * (2 * torch.rand(clips, 2, generator=g) - 1)
 
     device = points.device
-    root = points[:, :, :1]
-    stand = root[..., 1:2].mean(dim=1, keepdim=True)  # mean height of the hips: the camera's aim
+    # The body follows the path, not its own way over the floor; the camera looks at a mean height.
+    place, aim = (
+        points[:, :, model.indices(names)].mean(dim=2, keepdim=True)
+        for names in (model.centre, model.aim)
+    )
+    stand = aim[..., 1:2].mean(dim=1, keepdim=True)
     across = torch.tensor([1.0, 0.0, 1.0], device=device)
-    local = points - root * across - stand * (1 - across)
+    local = points - place * across - stand * (1 - across)
     local = local @ azimuth_rotation(azimuth).to(device)[:, None].mT
     local = local + path.to(device)[:, :, None]
     local = local @ elevation_rotation(elevation).to(device)[:, None].mT
     local[..., 2] += distance.to(device)[:, None, None]
     return _View(
         points=local,
-        focal_px=cameras.hip_head_share * image_size * cameras.distance_mm / HIP_HEAD_MM,
+        focal_px=cameras.reference_share * image_size * cameras.distance_mm / model.reference_mm,
         principal=(image_size * (0.5 + jitter)).to(device),
         elevation=elevation,
     )
 
 
-def _check(points: Tensor, image_size: int) -> None:
-    if points.ndim != 4 or 0 in points.shape:
-        raise ValueError(f"expected points (clips, frames, 22, 3), got {tuple(points.shape)}")
+def _check(points: Tensor, model: Model, image_size: int) -> None:
+    expected = (len(model.points), 3)
+    if points.ndim != 4 or 0 in points.shape or tuple(points.shape[2:]) != expected:
+        raise ValueError(
+            f"{model.skeleton.name}: expected points (clips, frames, {expected[0]}, 3), got "
+            f"{tuple(points.shape)}"
+        )
     if image_size < 8:
         raise ValueError(f"image_size must be 8 px or more, got {image_size}")
     if not torch.isfinite(points).all():
@@ -143,9 +154,9 @@ def _check(points: Tensor, image_size: int) -> None:
         raise ValueError(f"the points of clip {clip} hold NaN or infinite values")
 
 
-def _footage(view: _View) -> Footage:
+def _footage(view: _View, model: Model) -> Footage:
     clips, frames = view.points.shape[:2]
-    joints = view.points[:, :, : HUMAN_17.n_joints]
+    joints = view.points[:, :, : model.skeleton.n_joints]
     pixels = view.focal_px * project(joints) + view.principal[:, None, None]
     return Footage(
         poses_2d=pixels.flatten(0, 1),
@@ -156,21 +167,24 @@ def _footage(view: _View) -> Footage:
 
 
 def project_only(
-    motion_points: Float[Tensor, "clips frames 22 3"],
+    motion_points: Float[Tensor, "clips frames P 3"],
     *,
+    model: Model = HUMAN,
     image_size: int = 64,
     seed: int = 0,
     cameras: CameraSpread | None = None,
 ) -> Footage:
     """The poses that :func:`film` would give for the same seed, without drawing anything."""
-    _check(motion_points, image_size)
+    _check(motion_points, model, image_size)
     spread = cameras or CameraSpread()
-    return _footage(_to_camera(motion_points, image_size, _seeds(seed, 1)[0], spread))
+    view = _to_camera(motion_points, model, image_size, _seeds(seed, 1)[0], spread)
+    return _footage(view, model)
 
 
 def film(
-    motion_points: Float[Tensor, "clips frames 22 3"],
+    motion_points: Float[Tensor, "clips frames P 3"],
     *,
+    model: Model = HUMAN,
     image_size: int = 64,
     difficulty: Difficulty = "structured",
     seed: int = 0,
@@ -180,16 +194,18 @@ def film(
     progress: bool = False,
     description: str = "filming",
 ) -> Footage:
-    """Film clips with static cameras, each with its own person, background and light.
+    """Film clips with static cameras, each with its own body, background and light.
 
-    The person is turned by a random azimuth for the whole clip, and moves along a path across the
-    picture instead of their own way over the floor (see ``CameraSpread.stage_mm``); heights, and so
+    The body is turned by a random azimuth for the whole clip, and moves along a path across the
+    picture instead of its own way over the floor (see ``CameraSpread.stage_mm``); heights, and so
     jumps, stay as they are. The scale is one constant for all clips.
 
     Parameters
     ----------
     motion_points
-        ``FIGURE_POINTS`` in mm, world frame (y down).
+        The model's points in mm, world frame (y down).
+    model
+        The kind of body: people unless said otherwise.
     image_size
         Side of the square pictures, px.
     difficulty
@@ -204,18 +220,18 @@ def film(
     Raises
     ------
     ValueError
-        If the points are not (clips, frames, 22, 3) or not finite.
+        If the points are not the model's, as (clips, frames, P, 3), or not finite.
     """
-    _check(motion_points, image_size)
+    _check(motion_points, model, image_size)
     clips, frames = motion_points.shape[:2]
     device = motion_points.device
-    camera_seed, person_seed, light_seed, background_seed, noise_seed = _seeds(seed, 5)
-    view = _to_camera(motion_points, image_size, camera_seed, cameras or CameraSpread())
-    people = sample_appearance(clips, seed=person_seed).to(device)
+    camera_seed, looks_seed, light_seed, background_seed, noise_seed = _seeds(seed, 5)
+    view = _to_camera(motion_points, model, image_size, camera_seed, cameras or CameraSpread())
+    looks = model.sample_looks(clips, seed=looks_seed).to(device)
     lights = sample_lights(clips, seed=light_seed).to(device)
     behind = sample_backgrounds(clips, image_size, difficulty=difficulty, seed=background_seed)
     behind = behind.to(device)
-    footage = _footage(view)
+    footage = _footage(view, model)
     n = clips * frames
     images = torch.empty(n, 3, image_size, image_size, dtype=torch.uint8, device=device)
     mask = torch.empty(n, image_size, image_size, device=device)
@@ -225,9 +241,10 @@ def film(
         for k, i in enumerate(range(0, n, block)):
             rows = slice(i, min(i + block, n))
             clip = footage.sequence[rows]
-            images[rows], mask[rows] = draw_figures(
+            images[rows], mask[rows] = draw_bodies(
                 points[rows],
-                appearance=people.select(clip),
+                model=model,
+                looks=looks.select(clip),
                 light=lights.select(clip),
                 focal_px=torch.full((len(clip),), view.focal_px, device=device),
                 principal=view.principal[clip],
@@ -240,4 +257,4 @@ def film(
     return Footage(**{**vars(footage), "images": images, "mask": mask})
 
 
-__all__ = ["HIP_HEAD_MM", "CameraSpread", "Footage", "film", "project_only"]
+__all__ = ["CameraSpread", "Footage", "film", "project_only"]

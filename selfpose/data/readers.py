@@ -1,0 +1,197 @@
+"""Readers of users' files by name, and how their data are prepared and opened."""
+
+import hashlib
+import inspect
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from selfpose._typing import Tensor
+from selfpose.data import video
+from selfpose.data.picture_files import SUFFIXES
+from selfpose.data.plan import Recipe
+from selfpose.data.prepare import prepare
+from selfpose.data.prepared import FORMAT
+from selfpose.data.protocol import ImageSet, LabelledSet, PoseDataset
+from selfpose.data.reader import Reader
+from selfpose.names import refuse_unknown
+
+READERS: dict[str, tuple[str, str]] = {
+    "folder": ("selfpose.data.folder", "PictureFolder"),
+    "coco": ("selfpose.data.coco", "CocoKeypoints"),
+    "human36m": ("selfpose.data.human36m", "MMPoseHuman36M"),
+    "human36m-videopose3d": ("selfpose.data.human36m", "VideoPose3DHuman36M"),
+    "human36m-fetch": ("selfpose.data.human36m", "FetchHuman36M"),
+    "mpi-inf-3dhp": ("selfpose.data.mpi_inf_3dhp", "MPIInf3DHP"),
+    "mpi-inf-3dhp-mmpose": ("selfpose.data.mpi_inf_3dhp", "MMPoseMPIInf3DHP"),
+    "rhd": ("selfpose.data.hands_files", "RHD"),
+    "freihand": ("selfpose.data.hands_files", "FreiHAND"),
+}
+"""Name of each source of files: the module and the class that read it."""
+
+SomeSet = TypeVar("SomeSet", bound=ImageSet)
+_RECIPE = tuple(f.name for f in fields(Recipe) if f.name != "image_size")
+
+
+def make_reader(
+    name: str, root: str | Path, options: Mapping[str, Any] | None = None
+) -> tuple[Reader, dict[str, Any]]:
+    """The reader of a folder, and those of the options that say how its frames are prepared.
+
+    Parameters
+    ----------
+    name
+        One of ``READERS``.
+    root
+        The data set's folder.
+    options
+        Keyword arguments of the reader, and of :class:`selfpose.data.plan.Recipe`.
+
+    Raises
+    ------
+    ValueError
+        If the name or an option is unknown, or the files are broken.
+    FileNotFoundError
+        If the folder, or a file that must be in it, is missing.
+    """
+    refuse_unknown([name], READERS, "source of files")
+    module, attribute = READERS[name]
+    kind: Callable[..., Reader] = getattr(import_module(module), attribute)
+    accepted = [p for p in inspect.signature(kind).parameters if p != "root"]
+    options = dict(options or {})
+    refuse_unknown(options, [*accepted, *_RECIPE], f"option of the data {name!r}")
+    root = Path(root)
+    if not root.is_dir():
+        raise FileNotFoundError(f"{root}: no such folder")
+    recipe = {key: options.pop(key) for key in _RECIPE if key in options}
+    return kind(root=root, **options), recipe
+
+
+def default_cache() -> Path:
+    """Where prepared data are kept if nobody says: the user's own cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "selfpose"
+
+
+def files_digest(folder: str | Path, *, times: bool = False) -> str:
+    """Sixteen digits that stand for the files of a folder.
+
+    Of pictures and videos, of which there may be a million, the names alone; of all others the
+    sizes too, and with ``times`` when they were changed.
+    """
+    folder = Path(folder)
+    media = SUFFIXES | video.SUFFIXES
+    digest = hashlib.sha256()
+    for where, inside, names in os.walk(folder):
+        inside.sort()
+        for name in sorted(names):
+            path = Path(where) / name
+            facts: list[Any] = [path.relative_to(folder).as_posix()]
+            if path.suffix.lower() not in media:
+                stat = path.stat()
+                facts += [stat.st_size, stat.st_mtime_ns] if times else [stat.st_size]
+            digest.update(json.dumps(facts).encode())
+    return digest.hexdigest()[:16]
+
+
+def prepared_folder(
+    name: str, root: Path, options: Mapping[str, Any], *, image_size: int, cache: Path
+) -> Path:
+    """The folder of a preparation: another one for other files, options or sizes."""
+    shown = json.dumps([FORMAT, options, files_digest(root, times=True)], sort_keys=True)
+    key = hashlib.sha256(shown.encode()).hexdigest()[:16]
+    return cache / f"{name}-{image_size}px-{key}"
+
+
+def load_files(
+    name: str,
+    *,
+    root: str | Path,
+    cache: str | Path | None = None,
+    options: Mapping[str, Any] | None = None,
+    image_size: int = 64,
+    n_unlabelled: int | None = None,
+    n_unpaired: int | None = None,
+    n_test: int | None = None,
+    progress: bool = True,
+) -> PoseDataset:
+    """The data of a folder of files: prepared if they are not yet, then opened.
+
+    Parameters
+    ----------
+    name, root, options
+        As in :func:`make_reader`.
+    cache
+        Folder of prepared data, by default :func:`default_cache`.
+    image_size
+        Side of the square pictures, px.
+    n_unlabelled, n_unpaired, n_test
+        At most so many of each part, spread evenly over it; ``None`` takes all, which stay on disk.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError, OSError
+        As :func:`make_reader` and :func:`selfpose.data.prepare.prepare`.
+    """
+    root, options = Path(root), dict(options or {})
+    reader, chosen = make_reader(name, root, options)
+    folder = prepared_folder(
+        name, root, options, image_size=image_size, cache=Path(cache or default_cache())
+    )
+    recipe = Recipe(image_size=image_size, **chosen)
+    dataset = replace(prepare(reader, folder, recipe, progress=progress), name=name)
+    return thinned(dataset, n_unlabelled=n_unlabelled, n_unpaired=n_unpaired, n_test=n_test)
+
+
+def thinned(
+    dataset: PoseDataset,
+    *,
+    n_unlabelled: int | None = None,
+    n_unpaired: int | None = None,
+    n_test: int | None = None,
+) -> PoseDataset:
+    """At most so many of each part, spread evenly, in their order. ``None`` takes all."""
+
+    def rows(n: int | None, of: int) -> Tensor | None:
+        if n is None or n >= of:
+            return None
+        return torch.linspace(0, of - 1, n, dtype=torch.float64).round().long()
+
+    pictures = rows(n_unlabelled, len(dataset.unlabelled))
+    poses = rows(n_unpaired, len(dataset.unpaired))
+    tests = rows(n_test, len(dataset.test))
+    return replace(
+        dataset,
+        unlabelled=_rows_of(dataset.unlabelled, pictures),
+        unpaired=dataset.unpaired if poses is None else dataset.unpaired[poses],
+        test=_rows_of(dataset.test, tests),
+        ceiling=None if dataset.ceiling is None else _rows_of(dataset.ceiling, pictures),
+    )
+
+
+def _rows_of(part: SomeSet, rows: Tensor | None) -> SomeSet:
+    if rows is None:
+        return part
+    changed: dict[str, Any] = {"images": part.images[rows], "sequence": part.sequence[rows]}
+    if part.foreground is not None:
+        changed["foreground"] = part.foreground[rows]
+    if isinstance(part, LabelledSet):
+        changed |= {"poses_2d": part.poses_2d[rows], "poses_3d": part.poses_3d[rows]}
+        changed["activity"] = tuple(part.activity[k] for k in rows.tolist())
+    return replace(part, **changed)
+
+
+__all__ = [
+    "READERS",
+    "default_cache",
+    "files_digest",
+    "load_files",
+    "make_reader",
+    "prepared_folder",
+    "thinned",
+]

@@ -1,0 +1,217 @@
+"""What is in a data set, and the first thing that is wrong with it: ``selfpose data check``."""
+
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from selfpose._typing import Float, Tensor, UInt8
+from selfpose.data.checks import bone_lengths, check_clip
+from selfpose.data.crop import crop_picture, points_to_crop
+from selfpose.data.plan import PARTS, Plan, Recipe, make_plan
+from selfpose.data.prepare import read_pictures, subject_boxes
+from selfpose.data.protocol import PoseDataset
+from selfpose.data.reader import SPLITS, Clip, Reader
+from selfpose.plots import draw_pose_2d, new_figure, picture_to_rgb, side_legend
+from selfpose.skeleton import Skeleton
+
+N_SAMPLES = 8
+SAMPLE_PX = 160
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """A picture as it will be cropped, with its 2D pose where there is one (pixels of the crop)."""
+
+    image: UInt8[Tensor, "3 S S"]
+    pose: Float[Tensor, "J 2"] | None
+    title: str
+
+
+@dataclass(kw_only=True)
+class Inspection:
+    """What was found. ``findings`` is empty if nothing is wrong; its first line is the worst."""
+
+    name: str
+    skeleton: Skeleton
+    facts: dict[str, Any]
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    bones: NDArray[np.float64] | None = None  # (clips, B), mm in 3D, else px
+    unit: str = "mm"
+    findings: list[str] = field(default_factory=list)
+    plan: Plan | None = None
+    samples: list[Sample] = field(default_factory=list)
+
+    def report(self) -> str:
+        """The whole as text: facts, joints, counts, bones, parts, findings."""
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        yield f"data set {self.name}, body {self.skeleton.name}"
+        for key, value in self.facts.items():
+            yield f"  {key}: {value}"
+        yield f"joints, in the order of every pose ({self.skeleton.n_joints}):"
+        sides = zip(self.skeleton.joints, self.skeleton.joint_sides, strict=True)
+        yield "  " + ", ".join(f"{k} {name} ({side})" for k, (name, side) in enumerate(sides))
+        for split, counts in self.counts.items():
+            yield f"{split}: " + (
+                ", ".join(f"{n} {what}" for what, n in counts.items()) or "nothing"
+            )
+        if self.bones is not None and len(self.bones):
+            yield f"bone lengths, {self.unit}, median over clips (and spread between clips):"
+            for k, (parent, child) in enumerate(self.skeleton.bones):
+                names = f"{self.skeleton.joints[parent]} – {self.skeleton.joints[child]}"
+                values = self.bones[:, k][np.isfinite(self.bones[:, k])]
+                shown = (
+                    f"{np.median(values):8.1f} ± {values.std():.1f}" if len(values) else "unknown"
+                )
+                yield f"  {names:>34s} {shown}"
+        if self.plan is not None:
+            yield "parts that the method gets:"
+            for part in PARTS:
+                clips = self.plan.of(part)
+                people = sorted({c.subject for c in clips} - {""})
+                of = f", subjects {', '.join(people[:12])}" if people else ""
+                yield f"  {part}: {self.plan.frames(part)} frames of {len(clips)} clips{of}"
+            for cause, n in self.plan.left_out.items():
+                yield f"  left out: {n} frames {cause}"
+            if not self.plan.shows_background:
+                yield (
+                    "  pictures show no static background: train with --variant loose, which "
+                    "needs none"
+                )
+        if self.findings:
+            yield f"WRONG: {self.findings[0]}"
+            yield from (f"  also: {text}" for text in self.findings[1:8])
+            if len(self.findings) > 8:
+                yield f"  and {len(self.findings) - 8} more"
+        else:
+            yield "nothing wrong was found; look at the sample pictures: is left on the left?"
+
+
+def inspect_reader(
+    reader: Reader, recipe: Recipe, *, name: str, progress: bool = True
+) -> Inspection:
+    """Look through a source of files: every clip's labels, and a few pictures."""
+    found = Inspection(name=name, skeleton=reader.skeleton, facts=dict(reader.describe()))
+    deep: list[NDArray[np.float64]] = []
+    flat: list[NDArray[np.float64]] = []
+    shown: list[Clip] = []
+    faults: Counter[str] = Counter()
+    for split in SPLITS:
+        counts: Counter[str] = Counter()
+        bar = tqdm(reader.clips(split), desc=f"{split} clips", unit=" clips", disable=not progress)
+        try:
+            for clip in bar:
+                counts["clips"] += 1
+                counts["frames"] += len(clip)
+                for what in ("pictures", "poses_2d", "poses_3d"):
+                    counts[f"frames with {what}"] += len(clip) * (getattr(clip, what) is not None)
+                for text in check_clip(clip, reader.skeleton):
+                    faults[text] += 1
+                    if faults[text] == 1:
+                        found.findings.append(f"{split} clip {clip.name!r}: {text}")
+                if clip.poses_3d is not None:
+                    deep.append(bone_lengths(clip.poses_3d, reader.skeleton))
+                elif clip.poses_2d is not None:
+                    flat.append(bone_lengths(clip.poses_2d, reader.skeleton))
+                if clip.pictures is not None:
+                    _keep_spread(shown, clip, counts["clips"])
+        except (ValueError, FileNotFoundError) as error:
+            found.findings.insert(0, str(error))
+        found.counts[split] = {key: n for key, n in counts.items() if n}
+    found.bones = np.array(deep or flat) if deep or flat else None
+    found.unit = "mm" if deep else "px in the picture"
+    try:
+        found.plan = make_plan(reader, recipe)
+        found.samples = [s for clip in shown for s in _samples(clip, recipe, len(shown))]
+    except (ValueError, FileNotFoundError) as error:
+        if str(error) not in found.findings:
+            found.findings.insert(0, str(error))
+    return found
+
+
+def _keep_spread(shown: list[Clip], clip: Clip, number: int) -> None:
+    """Keep at most ``N_SAMPLES`` clips, spread over those seen: every 1st, 2nd, 4th, … one."""
+    if len(shown) == N_SAMPLES:
+        del shown[1::2]
+    step = 1 << max(0, (number - 1).bit_length() - N_SAMPLES.bit_length() + 1)
+    if number % step == 0 or not shown:
+        shown.append(clip)
+
+
+def _samples(clip: Clip, recipe: Recipe, n_clips: int) -> list[Sample]:
+    assert clip.pictures is not None
+    n = max(1, N_SAMPLES // n_clips)
+    rows = np.unique(np.linspace(0, len(clip) - 1, min(n, len(clip))).round().astype(np.int64))
+    found = []
+    with ThreadPoolExecutor(1) as pool:
+        pictures = read_pictures([clip.pictures[int(k)] for k in rows], pool)
+        for row, pixels in zip(rows, pictures, strict=True):
+            shape = (pixels.shape[1], pixels.shape[0])
+            box = subject_boxes(clip, np.array([row]), recipe, shapes=[shape])[0]
+            pose = None
+            if clip.poses_2d is not None:
+                pose = torch.from_numpy(points_to_crop(clip.poses_2d[row], box, size=SAMPLE_PX))
+            crop = crop_picture(pixels, box, size=SAMPLE_PX).transpose(2, 0, 1)
+            image = torch.from_numpy(np.ascontiguousarray(crop))
+            found.append(Sample(image=image, pose=pose, title=f"{clip.name} {row}"))
+    return found
+
+
+def inspect_dataset(dataset: PoseDataset) -> Inspection:
+    """Look through a data set in memory: the generated and the rendered ones."""
+    test = dataset.test
+    lengths = bone_lengths(test.poses_3d.double().numpy(), dataset.skeleton)
+    rows = torch.linspace(0, len(test) - 1, min(len(test), N_SAMPLES)).round().long().tolist()
+    sizes = {
+        "unlabelled": len(dataset.unlabelled),
+        "unpaired": len(dataset.unpaired),
+        "test": len(test),
+    }
+    return Inspection(
+        name=dataset.name,
+        skeleton=dataset.skeleton,
+        facts={"picture": f"{dataset.image_size} px", **dataset.provenance},
+        counts={part: {"frames": n} for part, n in sizes.items()},
+        bones=lengths[None],
+        samples=[
+            Sample(image=test.images[k], pose=test.poses_2d[k], title=test.activity[k])
+            for k in rows
+        ],
+    )
+
+
+def sample_figure(inspection: Inspection) -> Figure:
+    """The sample pictures with their skeletons; left and right in the colours used everywhere."""
+    samples, columns = inspection.samples, 4
+    n_rows = max(1, -(-len(samples) // columns))
+    figure = new_figure(7.0, 1.9 * n_rows + 0.4)
+    for k, sample in enumerate(samples):
+        ax = figure.add_subplot(n_rows, columns, k + 1)
+        size = int(sample.image.shape[-1])
+        ax.imshow(picture_to_rgb(sample.image), extent=(0, size, size, 0))
+        if sample.pose is not None and bool(sample.pose.isfinite().all()):
+            draw_pose_2d(ax, sample.pose, inspection.skeleton)
+        ax.set_xlim(0, size)
+        ax.set_ylim(size, 0)
+        ax.set_axis_off()
+        ax.set_title(sample.title[-28:], fontsize=6)
+    side_legend(figure, inspection.skeleton, loc="lower center", ncols=3, fontsize=7)
+    return figure
+
+
+__all__ = [
+    "Inspection",
+    "Sample",
+    "inspect_dataset",
+    "inspect_reader",
+    "sample_figure",
+]
