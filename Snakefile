@@ -35,8 +35,9 @@ BESIDE = [path for path in RECORDS if path not in BOOK_RECORDS and Path(path).is
 PUBLISHED = sorted(str(path) for path in Path("results").rglob("record.json"))
 DOCUMENTS = toc_documents(yaml.safe_load(Path("_toc.yml").read_text(encoding="utf-8")))
 NOTEBOOKS = [Path(name).name for name in DOCUMENTS if name.startswith("notebooks/")]
-# 06 and 07 read the records of all runs; the pages before 05 need none.
-AFTER_RUNS = [name for name in NOTEBOOKS if name > TRAINING]
+# Pages that name the folder of runs read the records of all of them, and pages after the training
+# the published ones.
+AFTER_RUNS = [n for n in NOTEBOOKS if "runs" in notebook_parameters(f"notebooks/{n}.ipynb")]
 # Each job gets one thread: two jobs side by side then finish sooner than one job with two.
 ONE_THREAD = "OMP_NUM_THREADS=1 MKL_NUM_THREADS=1"
 RUN_NOTEBOOK = f"exec env {ONE_THREAD} {shlex.quote(sys.executable)} -m selfpose.notebooks run"
@@ -131,7 +132,8 @@ for name in NOTEBOOKS:
         input:
             notebook=f"notebooks/{name}.ipynb",
             library=library(name),
-            records=[*BOOK_RECORDS, *PUBLISHED] if name in AFTER_RUNS else [],
+            records=(BOOK_RECORDS if name in AFTER_RUNS else [])
+            + (PUBLISHED if name > TRAINING else []),
         output:
             f"{EXECUTED}/{name}.ipynb",
         params:
@@ -171,7 +173,7 @@ rule site:
         [f"{EXECUTED}/{name}.ipynb" for name in NOTEBOOKS],
         "_config.yml",
         "_toc.yml",
-        "selfpose/site.py",
+        ["selfpose/site.py", "selfpose/site_checks.py", "selfpose/provenance.py"],
         [str(path) for path in sorted(Path("book").rglob("*")) if path.is_file()],
     output:
         "build/site/index.html",

@@ -409,6 +409,8 @@ shipped = next(
     ),
     None,
 )
+if shipped and load(shipped[0]).skeleton.joints != dataset.skeleton.joints:
+    shipped = None  # trained on another body
 if shipped and load(shipped[0]).architecture.image_size == dataset.image_size:
     longer = predict_test(load(shipped[0]), dataset.test)
     its_errors = errors(longer, dataset.test, dataset.skeleton)

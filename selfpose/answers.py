@@ -1,18 +1,24 @@
-"""From records to the answer of an experiment's question: a table, a figure, a sentence."""
+"""From records to the answer of an experiment's question: a table, a figure, a sentence.
+
+Every number in table and sentence is a quote that leads to the records it was made of.
+"""
 
 import json
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from IPython.display import HTML
 from matplotlib.figure import Figure
 
 from selfpose.config import PRESETS, VARIANTS, Config
+from selfpose.pages import linked_groups
 from selfpose.plots import new_figure
-from selfpose.records import Record, mean_and_spread
+from selfpose.quotes import field_value, quoted, record_link
+from selfpose.records import Record
 from selfpose.workflow import Experiment, campaign_command
 
 
@@ -41,14 +47,19 @@ class Measure:
         """Title and unit, for columns and axes."""
         return f"{self.title}, {self.unit}"
 
-    def text(self, value: float, *, sign: bool = False) -> str:
-        """A value with its unit, or with ``sign`` a difference of two.
+    @property
+    def field(self) -> str:
+        """Its dotted path in records."""
+        return f"metrics.{self.column}"
 
-        >>> MEASURES["images"][1].text(83.0), MEASURES["images"][1].text(4.0, sign=True)
-        ('83.0 %', '+4.0 points')
+    @property
+    def unit_of_change(self) -> str:
+        """What follows a difference of two.
+
+        >>> MEASURES["images"][1].unit, MEASURES["images"][1].unit_of_change
+        ('%', 'points')
         """
-        unit = "points" if sign and self.unit == "%" else self.unit
-        return f"{value:{'+' if sign else ''}.{self.digits}f} {unit}"
+        return "points" if self.unit == "%" else self.unit
 
 
 _P_MPJPE = Measure(column="p_mpjpe_mm", title="P-MPJPE", unit="mm")
@@ -105,11 +116,15 @@ class Evidence:
         values = {**PRESETS[self.preset], **self.experiment.variants[variant]}
         return float(values.get(over, getattr(Config(), over)))
 
+    def of(self, variant: str) -> list[Record]:
+        """The records of a variant, by seed."""
+        found = [r for r in self.records if r["variant"] == variant]
+        return sorted(found, key=lambda record: record["seed"])
+
     def values(self, variant: str, measure: Measure) -> list[float]:
         """One number a run of that variant, by seed."""
-        found = [r for r in self.records if r["variant"] == variant]
-        found.sort(key=lambda record: record["seed"])
-        return [r["metrics"][measure.column] for r in found if measure.column in r["metrics"]]
+        found = [field_value(record, measure.field) for record in self.of(variant)]
+        return [value for value in found if value is not None]
 
     @property
     def present(self) -> list[str]:
@@ -303,24 +318,38 @@ def is_clear(a: Sequence[float], b: Sequence[float], *, comparisons: int = 1) ->
     return welch_p_value(a, b) < LEVEL / comparisons
 
 
-def answer_rows(evidence: Evidence) -> dict[str, dict[str, Any]]:
-    """Rows for :func:`selfpose.pages.number_table`: what each variant changes, mean ± spread (n).
+def answer_table(
+    evidence: Evidence,
+    *,
+    columns: Mapping[str, str] | None = None,
+    digits: int | Mapping[str, int] | None = None,
+) -> HTML:
+    """What each variant changes, its numbers as mean ± spread (n), and links to its records.
 
-    In brackets stands the number of runs, of different seeds.
+    In brackets stands the number of runs, of different seeds. A variant without runs keeps its row.
+
+    Parameters
+    ----------
+    evidence
+        The records.
+    columns
+        Title → dotted path in the records; by default the experiment's measures.
+    digits
+        After the point, for all columns or by title; by default those of the measures.
     """
-    import pandas as pd
+    measures = {m.label: m for m in evidence.measures}
+    own = {title: measure.digits for title, measure in measures.items()}
+    return linked_groups(
+        {name: evidence.of(name) for name in evidence.variants},
+        columns or {title: measure.field for title, measure in measures.items()},
+        first=evidence.experiment.name,
+        digits=own if digits is None else digits,
+        notes={name: {"changes": changes_of(evidence, name)} for name in evidence.variants},
+    )
 
-    return {
-        name: {"changes": _changes(evidence, name)}
-        | {
-            m.label: mean_and_spread(pd.Series(evidence.values(name, m), dtype=float), m.digits)
-            for m in evidence.measures
-        }
-        for name in evidence.variants
-    }
 
-
-def _changes(evidence: Evidence, variant: str) -> str:
+def changes_of(evidence: Evidence, variant: str) -> str:
+    """What a variant changes; in a sweep, with its number also where the preset sets it."""
     overrides, over = evidence.experiment.variants[variant], evidence.experiment.over
     if over and over not in overrides:
         own = f"{over} = {evidence.position(variant):g}, as in the preset"
@@ -347,7 +376,9 @@ def describe(overrides: dict[str, Any], variant: str = "") -> str:
 def answer_sentence(evidence: Evidence) -> str:
     """The answer that the records give, as Markdown, with the number of seeds behind it.
 
-    Without records it says so, with the command that makes them.
+    A number of one run is a link to its record, and a difference stands behind a link to its run;
+    those of several runs name their records, which :func:`answer_table` lists. Without records the
+    sentence says so, with the command that makes them.
     """
     left_out = ""
     if n := evidence.left_out:
@@ -379,7 +410,18 @@ def answer_sentence(evidence: Evidence) -> str:
 
 def _means(evidence: Evidence, measure: Measure) -> dict[str, float]:
     values = {name: evidence.values(name, measure) for name in evidence.present}
-    return {name: statistics.mean(found) for name, found in values.items() if found}
+    return {name: statistics.fmean(found) for name, found in values.items() if found}
+
+
+def _number(evidence: Evidence, measure: Measure, name: str) -> str:
+    quote = quoted(evidence.of(name), measure.field, digits=measure.digits, form="plain")
+    return f"{quote.html(links=False)} {measure.unit}"
+
+
+def _named(evidence: Evidence, name: str) -> str:
+    """A variant; a link where it is one run."""
+    found = evidence.of(name)
+    return record_link(found[0], name) if len(found) == 1 else f"`{name}`"
 
 
 def _clearness(evidence: Evidence, measure: Measure, a: str, b: str, comparisons: int) -> str:
@@ -394,7 +436,7 @@ def _answer_of_variants(evidence: Evidence, measure: Measure) -> str:
     """The first variant against the ones that change it most, for the worse and for the better."""
     means = _means(evidence, measure)
     reference = evidence.present[0]
-    start = f"{measure.title} is {measure.text(means[reference])} with `{reference}`"
+    start = f"{measure.title} is {_number(evidence, measure, reference)} with `{reference}`"
     changes = {n: v - means[reference] for n, v in means.items() if n != reference}
     worst = (min if measure.higher_is_better else max)(changes, key=changes.__getitem__)
     best = (max if measure.higher_is_better else min)(changes, key=changes.__getitem__)
@@ -403,7 +445,13 @@ def _answer_of_variants(evidence: Evidence, measure: Measure) -> str:
 
     def told(name: str) -> str:
         clear = _clearness(evidence, measure, reference, name, len(changes))
-        return f"`{name}` ({measure.text(changes[name], sign=True)}{clear})"
+        change = quoted(
+            evidence.of(name),
+            measure.field,
+            digits=measure.digits,
+            against=evidence.of(reference),
+        ).html(links=False)
+        return f"{_named(evidence, name)} ({change} {measure.unit_of_change}{clear})"
 
     if len(changes) == 1:
         verdict = "better" if improves else "worse" if worsens else "the same"
@@ -430,8 +478,8 @@ def _answer_of_sweep(evidence: Evidence, measure: Measure) -> str:
         way = f" It rises all along as `{over}` grows."
     return (
         f"{measure.title} is best at `{over}` = {evidence.position(best):g} "
-        f"({measure.text(means[best])}) and worst at {evidence.position(worst):g} "
-        f"({measure.text(means[worst])}{clear}).{way}"
+        f"({_number(evidence, measure, best)}) and worst at {evidence.position(worst):g} "
+        f"({_number(evidence, measure, worst)}{clear}).{way}"
     )
 
 
@@ -446,8 +494,9 @@ def _extremes(evidence: Evidence, measure: Measure) -> str:
         return ""
     best, worst = _best_and_worst(means, measure)
     return (
-        f"{measure.title[0].upper()}{measure.title[1:]}: best {measure.text(means[best])} "
-        f"(`{best}`), worst {measure.text(means[worst])} (`{worst}`)."
+        f"{measure.title[0].upper()}{measure.title[1:]}: best "
+        f"{_number(evidence, measure, best)} (`{best}`), worst "
+        f"{_number(evidence, measure, worst)} (`{worst}`)."
     )
 
 
@@ -512,8 +561,9 @@ __all__ = [
     "Evidence",
     "Measure",
     "ablation_figure",
-    "answer_rows",
     "answer_sentence",
+    "answer_table",
+    "changes_of",
     "describe",
     "is_clear",
     "records_for",

@@ -61,8 +61,9 @@ def _quadruped() -> Skeleton:
 # distance vanishes neither from the side nor from the front.
 QUADRUPED: Skeleton = _quadruped()
 
-# A desk lamp: a chain from the foot to the rim of the shade. The knob on the edge of the foot and
-# the counterweight behind the elbow show which way it is turned. Nothing has a left or a right.
+# A desk lamp: a chain from the foot to the rim of the shade, a counterweight behind the elbow, and
+# a knob on the foot, to the right of the arms. Nothing has a twin, and a lamp is not its own mirror
+# image: without the knob, a lamp turned to the camera and one turned away would look alike.
 MACHINE: Skeleton = _skeleton(
     "lamp_8",
     (

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 
 from selfpose.figures import monitor_figure
 from selfpose.notebooks import repository_root
-from selfpose.records import RECORD, read_history
+from selfpose.quotes import record_link
+from selfpose.records import RECORD, Record, read_history, read_record
 from selfpose.workflow import FOLDER, campaign_command, read_experiment
 
 
@@ -151,11 +152,22 @@ FAILURES: dict[str, Failure] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Histories of a failing and a healthy run of one place; ``where`` names it for readers."""
+    """Histories of a failing and a healthy run of one place.
+
+    Parameters
+    ----------
+    failing, healthy
+        Histories of one stage, indexed by step.
+    where
+        Names the place for readers.
+    records
+        Of the failing run and of the healthy one.
+    """
 
     failing: pd.DataFrame
     healthy: pd.DataFrame
     where: str
+    records: tuple[Record, Record]
 
 
 def places(
@@ -195,10 +207,10 @@ def find_comparison(failure: Failure, where: Sequence[tuple[str, Path]]) -> Comp
     """
     for failing, healthy in failure.cells:
         for name, folder in where:
-            both = finished_seed(folder, failing), finished_seed(folder, healthy)
-            if both[0] is None or both[1] is None:
+            bad_run, good_run = finished_seed(folder, failing), finished_seed(folder, healthy)
+            if bad_run is None or good_run is None:
                 continue
-            bad, good = (read_history(path).get(failure.stage) for path in both if path)
+            bad, good = (read_history(run).get(failure.stage) for run in (bad_run, good_run))
             if bad is not None and good is not None:
                 for new, old in (failure.older or {}).items():
                     # the same quantity for both, or the panel would compare two
@@ -207,8 +219,12 @@ def find_comparison(failure: Failure, where: Sequence[tuple[str, Path]]) -> Comp
                             h.drop(columns=new, errors="ignore").rename(columns={old: new})
                             for h in (bad, good)
                         )
-                cells = f"`{failing}` beside `{healthy}`"
-                return Comparison(failing=bad, healthy=good, where=f"{cells}, {name}")
+                return Comparison(
+                    failing=bad,
+                    healthy=good,
+                    where=name,
+                    records=(read_record(bad_run), read_record(good_run)),
+                )
     return None
 
 
@@ -219,19 +235,9 @@ def failure_figure(failure: Failure, found: Comparison | None) -> Figure:
 
 
 def failure_sentence(failure: Failure, found: Comparison | None, *, data: str, preset: str) -> str:
-    """The last numbers of both runs in words (Markdown); or which command would make the runs.
+    """The last logged numbers of both runs in words, with links to their records (Markdown).
 
-    >>> failure = Failure(
-    ...     title="D wins", stage="images", cells=(("a/b", "a/c"),), columns={"margin": "margin"}
-    ... )
-    >>> runs = [pd.DataFrame({"margin": [0.0, x]}) for x in (9.0, 0.5)]
-    >>> failure_sentence(
-    ...     failure,
-    ...     Comparison(failing=runs[0], healthy=runs[1], where="this build"),
-    ...     data="embedded",
-    ...     preset="quick",
-    ... )
-    'At the last step, failing against healthy: margin 9 against 0.5 (this build, one seed).'
+    Where no run was found, the command that makes the runs.
     """
     if found is None:
         wanted: dict[str, list[str]] = {}
@@ -253,10 +259,17 @@ def failure_sentence(failure: Failure, found: Comparison | None, *, data: str, p
         if len(pair) == 2 and all(len(values) for values in pair):
             said.append(f"{title} {pair[0].iloc[-1]:.3g} against {pair[1].iloc[-1]:.3g}")
     if not said:
-        return f"These runs were made before the monitors existed ({found.where})."
+        return f"These runs were made before the monitors existed ({_runs_text(found)})."
     return (
-        f"At the last step, failing against healthy: {'; '.join(said)} ({found.where}, one seed)."
+        f"At the last step, failing against healthy: {'; '.join(said)} (from the histories of "
+        f"{_runs_text(found)}; one seed each)."
     )
+
+
+def _runs_text(found: Comparison) -> str:
+    failing, healthy = (record_link(record) for record in found.records)
+    data = f"{found.records[0]['dataset']} data, preset `{found.records[0].get('preset')}`"
+    return f"{failing} beside {healthy}, {found.where}, {data}"
 
 
 __all__ = [

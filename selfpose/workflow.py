@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
 PRESENTATION = frozenset(
     {
-        *("answers", "campaign", "cli", "diagnosis", "figures", "notebooks", "pages"),
-        *("pictures", "plots", "site", "widgets", "workflow"),
+        *("answers", "campaign", "cli", "diagnosis", "figures", "inspection", "notebooks"),
+        *("pages", "pictures", "plots", "protocols", "provenance", "quotes", "site"),
+        *("site_checks", "status", "view3d", "widgets", "workflow"),
     }
 )
 """Modules that show results and cannot change them: editing one must not train anything again."""

@@ -1,6 +1,8 @@
 """Answers of experiments: their arithmetic, where records come from, what is said without any."""
 
+import html
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,9 @@ from selfpose.answers import (
     MEASURES,
     Evidence,
     ablation_figure,
-    answer_rows,
     answer_sentence,
+    answer_table,
+    changes_of,
     describe,
     is_clear,
     records_for,
@@ -23,6 +26,8 @@ from selfpose.answers import (
 )
 from selfpose.campaign import choose_runs
 from selfpose.cli import campaign
+from selfpose.quotes import quote_from_attributes, record_name
+from selfpose.site_checks import read_page
 from selfpose.workflow import Experiment, campaign_command, read_experiments
 
 
@@ -60,6 +65,20 @@ def evidence(records: list[dict[str, Any]], **options: Any) -> Evidence:
     return records_for(experiment(**options), records, [], data="embedded", preset="quick")
 
 
+def plain(marked: str) -> str:
+    """What a reader sees of a text with links."""
+    return html.unescape(re.sub(r"<[^>]+>", "", marked))
+
+
+def table_of(found: Evidence, **options: Any) -> dict[str, dict[str, str]]:
+    """An answer's table as a reader sees it: variant, then column."""
+    rows = [
+        [plain(cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)]
+        for row in re.findall(r"<tr>(.*?)</tr>", answer_table(found, **options).data)
+    ]
+    return {name: dict(zip(rows[0][1:], cells, strict=True)) for name, *cells in rows[1:]}
+
+
 def test_this_builds_records_go_first_and_others_are_named() -> None:
     here = [record("full", 40.0), record("b", 50.0)]
     committed = [
@@ -89,15 +108,41 @@ def test_records_of_other_experiments_and_variants_do_not_count() -> None:
 
 
 def test_the_sentence_compares_with_the_first_variant() -> None:
-    said = answer_sentence(evidence(THREE))
-    assert said.startswith("P-MPJPE is 40.0 mm with `full`; worst with `b` (+10.0 mm)")
-    assert "best with `c` (-2.0 mm)" in said
+    said = plain(answer_sentence(evidence(THREE)))
+    assert said.startswith("P-MPJPE is 40.0 mm with `full`; worst with b (+10.0 mm)")
+    assert "best with c (-2.0 mm)" in said
     assert "one seed behind each number" in said
     worse = answer_sentence(evidence([record("full", 40.0), record("b", 50.0), record("c", 41.0)]))
     assert "no variant makes it better" in worse
-    pair = answer_sentence(evidence(THREE[:2]))
-    assert "; worse with `b` (+10.0 mm)." in pair
+    pair = plain(answer_sentence(evidence(THREE[:2])))
+    assert "; worse with b (+10.0 mm)." in pair
     assert "Missing: `c`; `.venv/bin/selfpose campaign --experiments x" in pair
+
+
+@pytest.mark.parametrize("input_", ["poses", "images"])
+@pytest.mark.parametrize("over", ["", "delta"])
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_every_number_of_an_answer_can_be_made_again_from_its_records(
+    seeds: int, over: str, input_: str, tmp_path: Path
+) -> None:
+    chosen = [
+        record(r["variant"], r["metrics"]["p_mpjpe_mm"] + 1.3 * k, k)
+        for r in THREE
+        for k in range(seeds)
+    ]
+    found = evidence(chosen, over=over, input_=input_)
+    sentence = answer_sentence(found)
+    (tmp_path / "page.html").write_text(f"{sentence}\n{answer_table(found).data}")
+    page = read_page(tmp_path / "page.html")
+    assert not page.loose
+    known = {record_name(r): r for r in chosen}
+    for attributes, text in page.quotes:
+        assert quote_from_attributes(attributes, known).text == text
+    measured = re.findall(r"[+-]?\d+\.\d+(?= (?:mm|%|points))", plain(sentence))
+    assert measured
+    assert set(measured) <= {text for _, text in page.quotes}
+    # a row of several runs lists them all
+    assert len(re.findall("class=.record-link.", answer_table(found).data)) == len(chosen)
 
 
 def test_seeds_say_whether_a_difference_is_one() -> None:
@@ -106,12 +151,13 @@ def test_seeds_say_whether_a_difference_is_one() -> None:
         for variant, error in (("full", 40.0), ("b", 50.0), ("c", 40.4))
         for seed, jitter in enumerate((-1.0, 0.0, 1.0))
     ]
-    said = answer_sentence(evidence(seeds))
+    said = plain(answer_sentence(evidence(seeds)))
     assert "`b` (+10.0 mm, beyond the spread of seeds)" in said
     assert "3 seeds behind each number" in said
-    assert answer_rows(evidence(seeds))["b"] == {
+    assert table_of(evidence(seeds))["b"] == {
         "changes": "delta = 5.0",
         "P-MPJPE, mm": "50.0 ± 1.0 (3)",
+        "records": "(seed 0, seed 1, seed 2)",
     }
     assert "3 seeds behind each number, all on the same data.)" in said
     fewer = answer_sentence(evidence(seeds[1:]))
@@ -189,7 +235,7 @@ def test_a_variant_of_the_method_is_named() -> None:
     assert describe({}, "selfpose") == describe({}, "full") == "nothing"
     (row,) = [e for e in read_experiments() if e.name == "ablation_images"]
     found = records_for(row, [], [], data="embedded", preset="quick")
-    assert answer_rows(found)["paper"]["changes"] == "the variant paper"
+    assert changes_of(found, "paper") == "the variant paper"
 
 
 def parsed(command: str) -> dict[str, Any]:
@@ -221,7 +267,7 @@ def test_printed_commands_make_the_runs_that_are_missing(
 def test_a_sweep_is_read_in_the_order_of_its_numbers() -> None:
     swept = evidence(THREE, over="delta")
     assert swept.variants == ["b", "full", "c"]
-    said = answer_sentence(swept)
+    said = plain(answer_sentence(swept))
     assert said.startswith("P-MPJPE is best at `delta` = 20 (38.0 mm) and worst at 5 (50.0 mm).")
     assert "It falls all along as `delta` grows." in said
     (ax,) = ablation_figure(swept).axes
@@ -232,7 +278,7 @@ def test_a_sweep_is_read_in_the_order_of_its_numbers() -> None:
 
 def test_pictures_are_judged_by_three_measures() -> None:
     found = evidence(THREE, input_="images")
-    said = answer_sentence(found)
+    said = plain(answer_sentence(found))
     assert said.startswith("2D error, sides forgiven is 4.00 % with `full`")
     assert "Facing right: best 62.0 % (`c`), worst 50.0 % (`b`)." in said
     assert len(ablation_figure(found).axes) == len(MEASURES["images"]) == 3
@@ -245,8 +291,8 @@ def test_missing_records_are_told_with_the_command_that_makes_them() -> None:
         "--experiments x --preset quick --data embedded` makes them."
     )
     assert "missing" in ablation_figure(nothing).texts[0].get_text()
-    assert set(answer_rows(nothing)) == {"full", "b", "c"}
-    assert answer_rows(nothing)["b"]["P-MPJPE, mm"] == "–"
+    assert set(table_of(nothing)) == {"full", "b", "c"}
+    assert table_of(nothing)["b"]["P-MPJPE, mm"] == "–"
     abroad = records_for(experiment(data=("cmu",)), [], [], data="embedded", preset="smoke")
     assert "--preset quick --data cmu --data-root FOLDER" in answer_sentence(abroad)
     partly = evidence(THREE[:1])
@@ -266,6 +312,16 @@ def test_variants_without_runs_keep_their_place(over: str) -> None:
 
 def test_the_row_of_the_presets_own_number_says_it() -> None:
     (item,) = [e for e in read_experiments() if e.name == "sweep_unpaired"]
-    rows = answer_rows(records_for(item, [], [], data="embedded", preset="quick"))
-    assert rows["all"]["changes"] == "n_unpaired = 8192, as in the preset"
-    assert rows["poses_100"]["changes"] == "n_unpaired = 100"
+    found = records_for(item, [], [], data="embedded", preset="quick")
+    assert changes_of(found, "all") == "n_unpaired = 8192, as in the preset"
+    assert changes_of(found, "poses_100") == "n_unpaired = 100"
+    assert table_of(found)["poses_100"]["changes"] == "n_unpaired = 100"
+
+
+def test_a_table_of_other_columns_says_what_changes_all_the_same() -> None:
+    shown = table_of(
+        evidence(THREE), columns={"error": "metrics.p_mpjpe_mm", "none": "a.b"}, digits=2
+    )
+    assert list(shown["c"]) == ["changes", "error", "none", "records"]
+    assert shown["c"]["error"] == "38.00 (1)"
+    assert {row["none"] for row in shown.values()} == {"–"}

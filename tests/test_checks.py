@@ -99,6 +99,15 @@ class TestCheckClip:
         assert len(worse) == 3
         assert "metres" in worse[0]
 
+    def test_a_joint_of_the_trunk_may_lie_elsewhere(self) -> None:
+        """MPI-INF-3DHP's spine is nearer to the pelvis than Human3.6M's."""
+        _, space = seen(30)
+        space[:, 7] = space[:, 0] + 0.3 * (space[:, 7] - space[:, 0])
+        moved = clip(to_pixels(space), space)
+        (found,) = check_clip(moved, HUMAN_17)
+        assert "hip-spine" in found
+        require_plausible(moved, HUMAN_17, path="x")
+
     def test_lying_people_are_told_and_refused_only_where_they_should_stand(self) -> None:
         upside = Rotation.from_euler("z", 180, degrees=True).as_matrix()
         space = to_camera(person(30) @ upside.T, azimuth=0.3) + np.array([0, -1500, 0])

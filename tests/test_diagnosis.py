@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -22,6 +23,8 @@ from selfpose.diagnosis import (
     finished_seed,
     places,
 )
+from selfpose.quotes import record_href
+from selfpose.records import SCHEMA
 from selfpose.training import build_pipeline
 from selfpose.workflow import read_experiments
 
@@ -33,11 +36,20 @@ FAILURE = Failure(
 )
 
 
+def whole_record(cell: str, seed: int = 0) -> dict[str, Any]:
+    """The least that a record has to hold."""
+    experiment, variant = cell.split("/")
+    named = {"experiment": experiment, "variant": variant, "seed": seed, "schema": SCHEMA}
+    more = {"dataset": "embedded", "preset": "quick", "commit": None, "device": "cpu"}
+    empty: dict[str, Any] = {k: {} for k in ("parameters", "versions", "metrics", "baselines")}
+    return {**named, **more, **empty, "started": "2020-01-01", "duration_s": 1}
+
+
 def finish(folder: Path, cell: str, error: float, *, seed: int = 0, stage: str = "lifting") -> None:
     """A finished run with one logged number."""
     run = folder / cell / f"seed{seed}"
     run.mkdir(parents=True)
-    (run / "record.json").write_text("{}")
+    (run / "record.json").write_text(json.dumps(whole_record(cell, seed)))
     rows = [{"step": 0.0, "e": 9.0}, {"step": 20.0, "e": error}]
     (run / "history.json").write_text(json.dumps({stage: rows}))
 
@@ -72,7 +84,7 @@ def test_the_better_pair_comes_before_the_nearer_place(tmp_path: Path) -> None:
     assert where == [("this build", build)]
     found = find_comparison(FAILURE, where)
     assert found is not None
-    assert "ablation/bad" in found.where
+    assert found.records[0]["experiment"] == "ablation"
     for cell in ("diagnosis/bad", "diagnosis/good"):
         finish(committed / "embedded-quick", cell, 2.0)
     found = find_comparison(FAILURE, places(build, data="embedded", results=committed))
@@ -135,7 +147,7 @@ def test_an_older_history_shows_the_monitor_that_it_has(tmp_path: Path) -> None:
         for name, row in rows.items():
             folder = tmp_path / "diagnosis" / name / "seed0"
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / "record.json").write_text("{}")
+            (folder / "record.json").write_text(json.dumps(whole_record(f"diagnosis/{name}")))
             history = {"lifting": [{"step": 0.0, "e": 1.0, **row}]}
             (folder / "history.json").write_text(json.dumps(history))
         found = find_comparison(failure, [("this build", tmp_path)])
@@ -153,7 +165,10 @@ def test_the_sentence_says_the_last_numbers(tmp_path: Path) -> None:
     found = find_comparison(FAILURE, [("this build", tmp_path)])
     assert found is not None
     said = failure_sentence(FAILURE, found, data="embedded", preset="quick")
-    assert "error 7.25 against 2 (" in said
+    assert "error 7.25 against 2 (from the histories of " in said
+    assert ">diagnosis/bad/seed0</a> beside <a" in said
+    for record in found.records:
+        assert f'href="{record_href(record)}"' in said
     (ax,) = failure_figure(FAILURE, found).axes
     assert [line.get_label() for line in ax.lines] == ["healthy", "too much"]
     old = Failure(title="x", stage="lifting", cells=FAILURE.cells, columns={"newer": "newer"})

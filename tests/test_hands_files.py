@@ -184,7 +184,10 @@ BROKEN_RHD: dict[str, tuple[Callable[[dict], Any], str]] = {
         lambda s: every("uv_vis", base_first)(every("xyz", base_first)(s)),
         "tip to base",
     ),
-    "wrist last": (every("xyz", lambda x: np.concatenate([x[1:21], x[:1], x[21:]])), "order|tip"),
+    "wrist last": (
+        every("xyz", lambda x: np.concatenate([x[1:21], x[:1], x[22:], x[21:22]])),
+        "order|tip",
+    ),
     "other camera": (every("K", lambda k: k * [[1.2, 1, 1], [1, 1, 1], [1, 1, 1]]), "project"),
     "sides exchanged": (every("xyz", lambda x: np.concatenate([x[21:], x[:21]])), "project"),
 }

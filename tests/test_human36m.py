@@ -16,6 +16,7 @@ from selfpose.data.checks import check_clip
 from selfpose.data.human36m import (
     CAMERAS,
     FetchHuman36M,
+    Human36M,
     MMPoseHuman36M,
     VideoPose3DHuman36M,
 )
@@ -424,6 +425,20 @@ class TestFetch:
         names = by_name(FetchHuman36M(root=write_fetch(tmp_path, edit=drop)), "test")
         assert len(names) == 2 * 3
         assert not any(CAMERAS[0] in name for name in names)
+
+
+def test_whichever_files_a_folder_holds(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="holds none of h36m_train"):
+        Human36M(root=tmp_path)
+    for write, word in (
+        (write_videopose3d, "VideoPose3D"),
+        (write_fetch, "h36m-fetch"),
+        (write_mmpose, "MMPose"),
+    ):
+        reader = Human36M(root=write(tmp_path), drop_bad_s9=True)
+        assert word in str(reader.describe()["format"])
+        assert len(by_name(reader, "train")) == 8
+        assert len(by_name(reader, "test")) == 4
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)

@@ -7,6 +7,7 @@ from selfpose.data.cones import draw_bodies, sample_lights
 from selfpose.data.lamp_drawing import LAMP
 from selfpose.data.machines import (
     JOINT_LIMITS,
+    KNOB_TURN,
     LAMP_ACTIVITIES,
     LAMP_POINTS,
     NECK_HEIGHT,
@@ -58,6 +59,19 @@ def test_the_foot_lies_flat_and_the_stem_stands(motion: Motion) -> None:
     assert float(way(motion, "foot", "knob")[..., 1].abs().max()) < 1e-5
     stem = way(motion, "foot", "stem")
     assert float(degrees(stem, UP).max()) < 0.1
+
+
+def test_the_knob_is_to_the_right_of_the_arms(motion: Motion) -> None:
+    """The lamp is not its own mirror image: x is to the right of z, and y down."""
+    arm, knob = way(motion, "elbow", "neck"), way(motion, "foot", "knob")
+    turn = torch.atan2(arm[..., 0], arm[..., 2])
+    aside = torch.rad2deg(torch.atan2(knob[..., 0], knob[..., 2]) - turn)
+    aside = (aside + 180) % 360 - 180
+    level = arm[..., [0, 2]].norm(dim=-1) > 0.1
+    low, high = (KNOB_TURN + x for x in JOINT_LIMITS["stem"])
+    assert float(aside[level].min()) > low - 0.1
+    assert float(aside[level].max()) < high + 0.1
+    assert float(aside[level].std()) > 5
 
 
 def test_nothing_goes_through_the_desk(motion: Motion) -> None:

@@ -214,6 +214,12 @@ def attacks(sentinel: Path) -> dict[str, tuple[bytes, str]]:
             b"(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89U\x08AAAAAAAAtb.",
             "objects",
         ),
+        "texts without letters": (
+            b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
+            b"(K\x01J\xff\xff\xff\x7f\x85cnumpy\ndtype\nU\x02U0K\x00K\x01\x87R"
+            b"(K\x03U\x01<NNNK\x00K\x04K\x00tb\x89U\x00tb.",
+            "without letters",
+        ),
         "more than its shape": (
             b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
             b"(K\x01J\xff\xff\xff\x7f\x85cnumpy\ndtype\nU\x02f8K\x00K\x01\x87R"

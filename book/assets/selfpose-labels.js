@@ -1,5 +1,5 @@
-// Gives the handles of static sliders the names and values that screen readers need: the widgets'
-// own markup leaves them without.
+// Gives the handles of static sliders the names and values that screen readers need (the widgets' own
+// markup leaves them without), and reads out what the frame shows when a slider has moved.
 (function () {
   "use strict";
   function name(box) {
@@ -27,15 +27,46 @@
       element.setAttribute(attribute, value);
     }
   }
+  function isShown(image) {
+    return image.getClientRects().length > 0;
+  }
+  function announce(box) {
+    // nested boxes belong to their outermost one: one announcement for each slider's figure
+    if (box.parentElement.closest(".widget-vbox")) return;
+    var images = Array.prototype.filter.call(box.querySelectorAll("img[alt]"), isShown);
+    if (!images.length || !box.querySelector('[role="slider"]')) return;
+    var text = images.map(function (image) { return image.alt; }).join(" ");
+    var region = box.parentElement.querySelector(".selfpose-announcement");
+    if (!region) {
+      region = document.createElement("div");
+      region.className = "selfpose-announcement";
+      region.setAttribute("role", "status");
+      box.parentElement.appendChild(region);
+      // what stands there from the start is read where it stands
+      region.dataset.shown = text;
+    }
+    if (region.dataset.shown !== text) {
+      region.dataset.shown = text;
+      region.textContent = text;
+    }
+  }
   function all() {
     document.querySelectorAll(".widget-inline-hbox, .widget-play").forEach(name);
+    document.querySelectorAll(".widget-vbox").forEach(announce);
   }
-  new MutationObserver(all).observe(document.documentElement, {
+  var waiting = false;
+  function soon() {
+    // a page being typeset changes thousands of times; once for all of them is enough
+    if (waiting) return;
+    waiting = true;
+    setTimeout(function () { waiting = false; all(); }, 50);
+  }
+  new MutationObserver(soon).observe(document.documentElement, {
     subtree: true,
     childList: true,
     characterData: true,
     attributes: true,
-    attributeFilter: ["aria-valuetext"],
+    attributeFilter: ["aria-valuetext", "style", "class"],
   });
   all();
 })();

@@ -16,33 +16,29 @@ OPTIONAL_ROLES: tuple[str, ...] = ("left_toe", "right_toe")
 """The ball of the foot; without it the end of the foot's own bone is taken."""
 
 
-def _table(centre: Sequence[str], sided: Sequence[str], toe: str) -> dict[str, str]:
+_TOES = ("@toebase", "@toe", "@toes")
+
+
+def _table(centre: Sequence[str], sided: Sequence[str]) -> dict[str, str]:
     """Names by role; ``@`` stands for the side."""
     table = dict(zip(_CENTRE, centre, strict=True))
     for side in ("left", "right"):
-        for role, name in zip((*_SIDED, "toe"), (*sided, toe), strict=True):
+        for role, name in zip(_SIDED, sided, strict=True):
             table[f"{side}_{role}"] = name.replace("@", side)
     return table
 
 
-_ARM = ("@upleg", "@leg", "@foot", "@arm", "@forearm", "@hand")
+_MOTIONBUILDER = ("@upleg", "@leg", "@foot", "@arm", "@forearm", "@hand")
+_UNITY = ("@upperleg", "@lowerleg", "@foot", "@upperarm", "@lowerarm", "@hand")
+_ANATOMY = ("@hip", "@knee", "@ankle", "@shoulder", "@elbow", "@wrist")
 # The first that has all roles is taken: more particular ones stand first.
 TABLES: dict[str, dict[str, str]] = {
     # B. Hahne's conversion of the CMU database
-    "CMU": _table(("hips", "spine1", "neck1", "head"), _ARM, "@toebase"),
-    "Mixamo": _table(("hips", "spine1", "neck", "head"), _ARM, "@toebase"),
-    "LAFAN1": _table(("hips", "spine1", "neck", "head"), _ARM, "@toe"),
-    "one spine": _table(("hips", "spine", "neck", "head"), _ARM, "@toebase"),
-    "Unity": _table(
-        ("hips", "chest", "neck", "head"),
-        ("@upperleg", "@lowerleg", "@foot", "@upperarm", "@lowerarm", "@hand"),
-        "@toes",
-    ),
-    "anatomical": _table(
-        ("hips", "chest", "neck", "head"),
-        ("@hip", "@knee", "@ankle", "@shoulder", "@elbow", "@wrist"),
-        "@toe",
-    ),
+    "CMU": _table(("hips", "spine1", "neck1", "head"), _MOTIONBUILDER),
+    "Mixamo and LAFAN1": _table(("hips", "spine1", "neck", "head"), _MOTIONBUILDER),
+    "one spine": _table(("hips", "spine", "neck", "head"), _MOTIONBUILDER),
+    "Unity": _table(("hips", "chest", "neck", "head"), _UNITY),
+    "anatomical": _table(("hips", "chest", "neck", "head"), _ANATOMY),
 }
 
 
@@ -71,7 +67,12 @@ def match_names(
     best: dict[str, str] = {}
     for table in TABLES.values():
         found = {role: by_name[name] for role, name in table.items() if name in by_name}
-        if set(ROLES) <= set(found):
+        if len(found) == len(ROLES):
+            for side in ("left", "right"):
+                toes = [
+                    by_name[t.replace("@", side)] for t in _TOES if t.replace("@", side) in by_name
+                ]
+                found |= {f"{side}_toe": toe for toe in toes[:1]}
             return found
         if len(found) > len(best):
             best = found

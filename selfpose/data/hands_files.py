@@ -265,7 +265,7 @@ def require_hands(path: Path, poses: NDArray[np.float64], *, right: bool | None 
     if not _HAND_MM[0] <= bones[1] <= _HAND_MM[1]:
         raise ValueError(
             f"{path}: wrist and fingers' bases are {bones[1]:.4g} mm apart; expected "
-            f"{_HAND_MM[0]:g}..{_HAND_MM[1]:g}. The files should be in metres"
+            f"{_HAND_MM[0]:g}..{_HAND_MM[1]:g}: metres in the files, joints in the published order"
         )
     share = share_of_right_hands(poses)
     if right is not None and (share < 0.3 if right else share > 0.7):

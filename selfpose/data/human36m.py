@@ -29,10 +29,11 @@ from selfpose.data.checks import (
     estimate_camera,
     expect_array,
     require_plausible,
+    require_split,
 )
 from selfpose.data.joint_orders import human36m_to_human_17
 from selfpose.data.mmpose import find_table, read_table, table_to_clips
-from selfpose.data.reader import SPLITS, Camera, Clip, Frame, Split
+from selfpose.data.reader import SPLITS, Camera, Clip, Frame, Reader, Split
 from selfpose.data.resection import Resection, resect
 from selfpose.data.safe import load_npz, open_h5, read_h5
 from selfpose.skeleton import HUMAN_17
@@ -45,6 +46,12 @@ CAMERAS = ("54138969", "55011271", "58860488", "60457274")
 BAD_S9 = ("Greeting", "SittingDown 1", "Waiting 1")
 BAD_S9_FETCH = ("Greeting-2", "SittingDown-2", "Waiting-1")
 _FPS = 50
+_MMPOSE_FOLDERS = (
+    "",
+    "annotation_body3d/fps10",
+    "annotation_body3d/fps50",
+    "annotation_body3d",
+)
 # The same activity under two names, by subject or by tool.
 _ACTIVITY = {"TakingPhoto": "Photo", "WalkingDog": "WalkDog", "WalkingTogether": "WalkTogether"}
 
@@ -60,11 +67,6 @@ def _marked(clip: Clip, sequence: str, *, drop: bool) -> Clip | None:
     if clip.subject != "S9" or sequence not in BAD_S9 + BAD_S9_FETCH:
         return clip
     return None if drop else dataclasses.replace(clip, valid=np.zeros(len(clip), dtype=bool))
-
-
-def _checked_split(split: str) -> None:
-    if split not in SPLITS:
-        raise ValueError(f"unknown split {split!r}; known: {', '.join(SPLITS)}")
 
 
 class MMPoseHuman36M:
@@ -100,8 +102,7 @@ class MMPoseHuman36M:
         drop_bad_s9: bool = False,
     ) -> None:
         root = Path(root)
-        folders = ("", "annotation_body3d/fps10", "annotation_body3d/fps50", "annotation_body3d")
-        found = {s: find_table(root, folders, (f"h36m_{s}.npz",)) for s in SPLITS}
+        found = {s: find_table(root, _MMPOSE_FOLDERS, (f"h36m_{s}.npz",)) for s in SPLITS}
         self._tables = {s: path for s, path in found.items() if path is not None}
         if not self._tables:
             raise FileNotFoundError(
@@ -118,7 +119,7 @@ class MMPoseHuman36M:
 
     def clips(self, split: Split) -> Iterator[Clip]:
         """The clips of a split, in the order of its file; the file's table is held meanwhile."""
-        _checked_split(split)
+        require_split(split)
         path = self._tables.get(split)
         if path is None:
             return
@@ -203,7 +204,7 @@ class VideoPose3DHuman36M:
 
     def clips(self, split: Split) -> Iterator[Clip]:
         """The clips of a split: by subject, sequence in the files' order, camera."""
-        _checked_split(split)
+        require_split(split)
         space = _subjects(self._path_3d, "positions_3d")
         flat = _subjects(self._path_2d, "positions_2d")
         first = True
@@ -371,7 +372,7 @@ class FetchHuman36M:
 
     def clips(self, split: Split) -> Iterator[Clip]:
         """The clips of a split: by subject, sequence, camera; one file is held at a time."""
-        _checked_split(split)
+        require_split(split)
         first = True
         for subject in SUBJECTS[split]:
             for path in self._files[subject]:
@@ -450,6 +451,55 @@ class FetchHuman36M:
         return facts | {"poses": self._pose, "files": sum(map(len, self._files.values()))}
 
 
+class Human36M:
+    """Human3.6M from whichever files a folder holds: MMPose's, h36m-fetch's or VideoPose3D's.
+
+    Parameters
+    ----------
+    root
+        See :class:`MMPoseHuman36M`, :class:`FetchHuman36M`, :class:`VideoPose3DHuman36M`; the first
+        of them whose files are there is used.
+    poses_only
+        Read no pictures and do not ask for them; VideoPose3D's files have none.
+    drop_bad_s9
+        Leave out the three bad sequences of S9.
+
+    Raises
+    ------
+    FileNotFoundError
+        If no file of any kind is there, or no pictures.
+    """
+
+    name = "human36m"
+    skeleton = HUMAN_17
+
+    def __init__(
+        self, *, root: str | Path, poses_only: bool = False, drop_bad_s9: bool = False
+    ) -> None:
+        root = Path(root)
+        pictures: dict[str, Any] = {"root": root, "poses_only": poses_only}
+        self._reader: Reader
+        if any(find_table(root, _MMPOSE_FOLDERS, (f"h36m_{split}.npz",)) for split in SPLITS):
+            self._reader = MMPoseHuman36M(drop_bad_s9=drop_bad_s9, **pictures)
+        elif any(any(root.glob(f"{place}S*/*/annot.h5")) for place in ("", "processed/")):
+            self._reader = FetchHuman36M(drop_bad_s9=drop_bad_s9, **pictures)
+        elif any((root / name).is_file() for name in ("data_3d_h36m.npz", "data_2d_h36m_gt.npz")):
+            self._reader = VideoPose3DHuman36M(root=root, drop_bad_s9=drop_bad_s9)
+        else:
+            raise FileNotFoundError(
+                f"{root}: holds none of h36m_train.npz (MMPose), S1/Directions-1/annot.h5 "
+                "(h36m-fetch) and data_3d_h36m.npz (VideoPose3D); give the folder with one of them"
+            )
+
+    def clips(self, split: Split) -> Iterator[Clip]:
+        """The clips of a split."""
+        return self._reader.clips(split)
+
+    def describe(self) -> dict[str, object]:
+        """Facts for records."""
+        return self._reader.describe()
+
+
 def _facts(source: str, joints: str, units: str, drop: bool) -> dict[str, object]:
     return {
         "format": source,
@@ -467,6 +517,7 @@ __all__ = [
     "CAMERAS",
     "SUBJECTS",
     "FetchHuman36M",
+    "Human36M",
     "MMPoseHuman36M",
     "VideoPose3DHuman36M",
 ]

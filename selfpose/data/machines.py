@@ -18,20 +18,22 @@ from selfpose.data.threads import single_thread
 LAMP_POINTS: tuple[str, ...] = (*MACHINE.joints, "bulb")
 
 # Degrees. The lower arm against the vertical, backward and forward; the elbow's flexion, 0 is
-# straight; the shade against the upper arm, up and down, and aside; the stem against the foot.
+# straight; the shade against the upper arm, up and down, and aside; the stem against the foot,
+# from where the knob is KNOB_TURN to the right of the arms.
 JOINT_LIMITS: dict[str, tuple[float, float]] = {
     "lower_arm": (-40.0, 50.0),
     "elbow": (12.0, 140.0),
     "shade": (-35.0, 125.0),
     "shade_turn": (-60.0, 60.0),
-    "stem": (-150.0, 150.0),
+    "stem": (-35.0, 35.0),
 }
 
+KNOB_TURN = 75.0  # degrees: one side of the lamp is not like the other
 NECK_HEIGHT = 230.0  # above the foot, at least
 
 # Mean lengths; the foot's is from its middle to the knob on its edge.
 _LENGTHS: dict[str, float] = {
-    "foot": 84.0,
+    "foot": 92.0,
     "stem": 70.0,
     "lower_arm": 290.0,
     "upper_arm": 270.0,
@@ -49,8 +51,8 @@ class _Controls:
     upper: Tensor  # the upper arm forward of the vertical
     shade: Tensor  # the shade forward of the vertical, π when it looks straight down
     shade_turn: Tensor
-    stem: Tensor
-    foot: Tensor  # which way the foot is turned
+    stem: Tensor  # which way the arms are turned, with that of the foot
+    foot: Tensor
     hop: Tensor | float = 0.0  # of the whole lamp above the desk
 
 
@@ -167,7 +169,9 @@ def _pose(c: _Controls, lengths: dict[str, Tensor]) -> Tensor:
     reach = NECK_HEIGHT - lengths["stem"] - lengths["lower_arm"] * lower.cos()
     upper = torch.minimum(upper, (reach / lengths["upper_arm"]).clamp(-1, 1).acos())
     shade = upper + (c.shade - upper).clamp(*limit["shade"])
-    turn = c.foot + c.stem.clamp(*limit["stem"])
+    # The foot does not follow the arms all the way.
+    turn = c.foot + c.stem
+    knob = turn + math.radians(KNOB_TURN) - (0.3 * c.stem).clamp(*limit["stem"])
     shade_turn = turn + c.shade_turn.clamp(*limit["shade_turn"])
 
     def along(name: str, way: Tensor) -> Tensor:
@@ -177,7 +181,7 @@ def _pose(c: _Controls, lengths: dict[str, Tensor]) -> Tensor:
     arm, looks = _direction(turn, upper), _direction(shade_turn, shade)
     hop = c.hop if isinstance(c.hop, Tensor) else torch.full_like(turn, c.hop)
     at = {"foot": hop[..., None] * up + 14.0 * up}
-    at["knob"] = at["foot"] + along("foot", _direction(c.foot, torch.full_like(turn, math.pi / 2)))
+    at["knob"] = at["foot"] + along("foot", _direction(knob, torch.full_like(turn, math.pi / 2)))
     at["stem"] = at["foot"] + along("stem", up)
     at["elbow"] = at["stem"] + along("lower_arm", _direction(turn, lower))
     at["counterweight"] = at["elbow"] - along("counterweight", arm)
@@ -224,6 +228,7 @@ def sample_machines(
 
 __all__ = [
     "JOINT_LIMITS",
+    "KNOB_TURN",
     "LAMP_ACTIVITIES",
     "LAMP_POINTS",
     "NECK_HEIGHT",

@@ -68,18 +68,19 @@ def read_table(path: Path) -> Table:
     if n == 0:
         raise ValueError(f"{path}: imgname: holds no frame")
     text = names.astype(str) if names.dtype.kind == "U" else np.char.decode(names, "utf-8")
-    part = expect_array(arrays["part"], (n, 17, 3), path=path, what="part")
-    space = expect_array(arrays["S"], (n, 17, 4), path=path, what="S")
+    # Popped and changed in place: the largest file holds 0.3 GB of poses, and once is enough.
+    part = expect_array(arrays.pop("part"), (n, 17, 3), path=path, what="part")
+    space = expect_array(arrays.pop("S"), (n, 17, 4), path=path, what="S")
     center = expect_array(arrays["center"], (n, 2), path=path, what="center")
     scale = expect_array(arrays["scale"], (n,), path=path, what="scale")
-    unknown = (part == 0).all(-1)
-    part[unknown] = np.nan
+    part[(part == 0).all(-1)] = np.nan
+    space *= 1000.0
     return Table(
         path=path,
         names=tuple(text.tolist()),
         boxes=np.concatenate([center, scale[:, None] * _BOX_PX], axis=-1),
         poses_2d=part[..., :2],
-        poses_3d=space[..., :3] * 1000.0,
+        poses_3d=space[..., :3],
     )
 
 

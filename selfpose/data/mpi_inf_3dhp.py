@@ -27,6 +27,7 @@ from selfpose.data.checks import (
     estimate_camera,
     expect_array,
     require_plausible,
+    require_split,
 )
 from selfpose.data.joint_orders import MPI_17, MPI_28, mpi_to_human_17
 from selfpose.data.mmpose import find_table, read_table, table_to_clips
@@ -62,11 +63,6 @@ def _checked_cameras(cameras: tuple[int, ...]) -> tuple[int, ...]:
     if not cameras or any(c not in range(N_CAMERAS) for c in cameras):
         raise ValueError(f"cameras={cameras}: expected numbers from 0 to {N_CAMERAS - 1}")
     return tuple(sorted(set(cameras)))
-
-
-def _checked_split(split: str) -> None:
-    if split not in SPLITS:
-        raise ValueError(f"unknown split {split!r}; known: {', '.join(SPLITS)}")
 
 
 def _files(root: Path, places: tuple[str, ...]) -> list[Path]:
@@ -136,7 +132,7 @@ class MPIInf3DHPTrain:
 
     def clips(self, split: Split) -> Iterator[Clip]:
         """The training clips, by subject, sequence and camera; one file is held at a time."""
-        _checked_split(split)
+        require_split(split)
         if split == "test":
             return
         for n, path in enumerate(self._files):
@@ -286,7 +282,7 @@ class MPIInf3DHPTest:
 
     def clips(self, split: Split) -> Iterator[Clip]:
         """The test clips, by sequence and time; one file is held at a time."""
-        _checked_split(split)
+        require_split(split)
         if split == "train":
             return
         for n, path in enumerate(self._files):
@@ -423,7 +419,7 @@ class MMPoseMPIInf3DHP:
 
     def clips(self, split: Split) -> Iterator[Clip]:
         """The clips of a split, in the order of its file; the file's table is held meanwhile."""
-        _checked_split(split)
+        require_split(split)
         path = self._tables.get(split)
         if path is None:
             return
@@ -531,7 +527,7 @@ class MPIInf3DHP:
 
     def clips(self, split: Split) -> Iterator[Clip]:
         """The clips of a split; none if the folder has no files of it."""
-        _checked_split(split)
+        require_split(split)
         if split in self._parts:
             yield from self._parts[split].clips(split)
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from tqdm import tqdm
@@ -35,6 +35,7 @@ PARTS = ("images", "unpaired", "test")
 SPLIT_SHARES = {"images": 0.4, "unpaired": 0.4, "test": 0.2}
 
 
+@runtime_checkable
 class Recording(Protocol):
     """One recorded motion: hashable, its name unique in its folder."""
 

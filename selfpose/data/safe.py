@@ -184,7 +184,7 @@ def _check_limit(path: str | Path, what: str, size: int, limit: int) -> None:
 
 def _check_size(what: str, shape: tuple[int, ...], itemsize: int, held: int, limit: int) -> None:
     """Refuse a declared shape before memory is asked for."""
-    size = math.prod(int(n) for n in shape) * itemsize
+    size = math.prod(int(n) for n in shape) * max(itemsize, 1)
     if size > limit:
         raise ValueError(
             f"{what} declares the shape {tuple(shape)}: {size:,} bytes, more than the limit of "

@@ -215,7 +215,9 @@ def _to_ndarray(array: _Array, done: dict[int, tuple[Any, Any]], depth: int) -> 
         raw = raw.encode("latin-1")
     if type(raw) not in (bytes, bytearray) or len(raw) != count * dtype.itemsize:
         raise ValueError(f"the pickle holds an array whose content does not fill {shape} {dtype}")
-    if dtype.itemsize == 0:
+    if dtype.itemsize == 0:  # nothing in the file stands against a huge shape
+        if count > 1:
+            raise ValueError(f"the pickle holds an array of {count:,} texts without letters")
         return np.zeros(shape, dtype)
     flat = np.frombuffer(bytes(raw), dtype).astype(dtype.newbyteorder("="))
     return flat[0] if scalar else _shaped(flat, shape, array.order)
