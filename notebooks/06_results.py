@@ -21,7 +21,8 @@
 # Neither can be shipped; the tables here are of the data that this book was built with, and the
 # recipe runs unchanged on yours.
 #
-# **Time and device.** Seconds: this page trains nothing. It reads the records of the runs.
+# **Time and device.** About a minute on one CPU core: this page trains nothing. It reads the records
+# of the runs, loads two networks and puts the test pictures through them.
 
 # %% tags=["parameters"]
 data = "embedded"
@@ -44,8 +45,8 @@ check_parameters(
 # %% tags=["hide-input"]
 from pathlib import Path
 
-import pandas as pd
 import torch
+from IPython.display import Markdown, display
 
 from selfpose import evaluation, metrics
 from selfpose.config import Config
@@ -57,19 +58,20 @@ from selfpose.figures import (
     prediction_figure,
     prediction_rows,
 )
-from selfpose.pages import number_table, show_source
+from selfpose.pages import linked_groups, linked_table, number_table, show_source
 from selfpose.pipeline import load
 from selfpose.plots import picture_row
+from selfpose.provenance import provenance_box
+from selfpose.quotes import quoted, record_link
 from selfpose.records import (
     WEIGHTS,
-    mean_and_spread,
     published_records,
     published_weights,
     read_history,
     read_records,
-    summary_table,
 )
 from selfpose.runs import DataChoice
+from selfpose.view3d import pose_views
 from selfpose.widgets import figure_slider
 
 records = read_records(runs)
@@ -120,7 +122,8 @@ number_table(
 # %% [markdown]
 # ## The runs of this build
 #
-# Mean ± standard deviation over seeds (number of runs). *flat*: the run's 2D pose with equal depths.
+# Mean ± standard deviation over seeds (number of runs); [how to read the
+# numbers](../book/reading_numbers) says what each measures. *flat*: the run's 2D pose with equal depths.
 # *mean pose*: the best constant. *nearest neighbour*: the 3D pose of the training picture whose true
 # 2D pose is nearest to the run's (in 2D: the nearest unpaired pose); its 3D poses are labels, which
 # the method never sees. *supervised*: the same networks with labels, trained as long as
@@ -133,11 +136,19 @@ own = [r for r in main if r["variant"] == "selfpose"]
 floors = ["flat", "mean_pose", "nearest_neighbour", "supervised"]
 
 
-def table(chosen, metric, title, baselines=floors, **options):
+def cells_of(chosen, *names):
+    """Records by what they are runs of, one group a row."""
+    groups = {}
+    for r in chosen:
+        groups.setdefault(" · ".join(str(r[name]) for name in names), []).append(r)
+    return groups
+
+
+def table(chosen, metric, title, baselines=floors, by=("experiment", "variant"), digits=1):
     """One metric of the runs, and of the baselines over the same runs."""
-    frame = summary_table(chosen, [metric], baselines=baselines, **options)
-    names = {metric: title} | {f"{b}: {metric}": b.replace("_", " ") for b in baselines}
-    return frame.rename(columns=names).style.hide()
+    columns = {title: f"metrics.{metric}"}
+    columns |= {b.replace("_", " "): f"baselines.{b}.{metric}" for b in baselines}
+    return linked_groups(cells_of(chosen, *by), columns, first="runs", digits=digits)
 
 
 table(main, "p_mpjpe_mm", "P-MPJPE, mm")
@@ -164,25 +175,32 @@ table(
 )
 
 # %% [markdown]
-# Does the skeleton image belong to its picture? `own` is its difference from the drawing of the true
-# pose, `shuffled` from that of another picture; `spread` is the variety of the drawn poses as a share
-# of the true variety; `facing right` is the share of pictures that fit better as they are than with
-# all left and right exchanged, where a coin would give a half.
+# Which way do they face? The share of pictures that fit better as they are than with all left and
+# right exchanged; a coin would give a half.
 
 # %% tags=["hide-input"]
-last = [read_history(Path(runs) / r["path"])["images"].dropna().iloc[-1] for r in pictured]
+table(pictured, "facing_right_percent", "facing right, %", floors[1:])
+
+# %% [markdown]
+# Does the skeleton image belong to its picture? From each run's history, at its last step: `own` is the
+# difference of the skeleton image from the drawing of the true pose, `shuffled` from that of another
+# picture; `spread` is the variety of the drawn poses as a share of the true variety.
+
+# %% tags=["hide-input"]
+last = {
+    r["path"]: read_history(Path(runs) / r["path"])["images"].dropna().iloc[-1] for r in pictured
+}
 number_table(
     {
-        f"{r['experiment']}, {r['variant']}, seed {r['seed']}": {
+        path: {
             "own": row["alignment_own"],
             "shuffled": row["alignment_shuffled"],
             "spread": row["spread"],
-            "facing right": r["metrics"]["facing_right_percent"] / 100,
         }
-        for r, row in zip(pictured, last, strict=True)
+        for path, row in last.items()
     },
     digits=3,
-    first="run",
+    first="from this run's history",
 )
 
 # %% mystnb={"figure": {"caption": "3D error of each run (dots) and their mean (bars); the lines are the floor and the ceiling of lifting.", "name": "fig-results"}, "image": {"alt": "Bars of P-MPJPE for the end-to-end and the lifting runs, with lines for the flat pose, the mean pose and full supervision."}} tags=["hide-input"]
@@ -213,7 +231,7 @@ def seeds_of(experiment, stage):
     """Histories of one experiment by seed: this build's, or the most that are committed."""
     name, root = "this build", here
     chosen = [r for r in own if r["experiment"] == experiment]
-    groups = {}
+    groups = {}  # the committed ones by data and preset
     for r in committed:
         if (r["experiment"], r["variant"]) == (experiment, "selfpose"):
             groups.setdefault((r["dataset"], r["preset"]), []).append(r)
@@ -222,17 +240,18 @@ def seeds_of(experiment, stage):
     if len(chosen) < 2 and most and len(groups[most]) > len(chosen):
         name, root, chosen = f"results, {', '.join(most)}", results, groups[most]
     found = {f"seed {r['seed']}": read_history(root / r["path"]).get(stage) for r in chosen}
-    return name, {seed: history for seed, history in found.items() if history is not None}
+    return name, chosen, {seed: history for seed, history in found.items() if history is not None}
 
 
-image_source, image_curves = seeds_of("end_to_end", "images")
-lifting_source, lifting_curves = seeds_of("lifting", "lifting")
-number_table(
+image_source, image_runs, image_curves = seeds_of("end_to_end", "images")
+lifting_source, lifting_runs, lifting_curves = seeds_of("lifting", "lifting")
+linked_table(
     {
-        "from pictures": {"runs": len(image_curves), "from": image_source},
-        "lifting": {"runs": len(lifting_curves), "from": lifting_source},
+        "from pictures": {"runs": quoted(image_runs, form="count", digits=0), "from": image_source},
+        "lifting": {"runs": quoted(lifting_runs, form="count", digits=0), "from": lifting_source},
     },
     first="curves",
+    records={"from pictures": image_runs, "lifting": lifting_runs},
 )
 
 # %% mystnb={"figure": {"caption": "Training on pictures, one line a seed. Dotted: a coin's choice of sides, and the variety of the true poses.", "name": "fig-results-curves"}, "image": {"alt": "Three panels over the steps of the training on pictures: 2D error with sides forgiven, share of pictures facing right, and the spread of the drawn poses."}} tags=["hide-input"]
@@ -269,20 +288,17 @@ for r in own:
 activities = sorted({a for r in first.values() for a in r["by_activity"]})
 
 
-def over_seeds(experiment, activity, metric="p_mpjpe_mm"):
-    same = [r for r in own if r["experiment"] == experiment]
-    rows = [r["by_activity"].get(activity, {}) for r in same]
-    return mean_and_spread(pd.Series([row.get(metric) for row in rows], dtype=float))
+def by_activity(activity):
+    """A row: how many test pictures, and the error of each experiment's runs."""
+    row = {"pictures": quoted(next(iter(first.values())), f"by_activity.{activity}.n", digits=0)}
+    for name in first:
+        same = [r for r in own if r["experiment"] == name]
+        field = f"by_activity.{activity}.p_mpjpe_mm"
+        row[name] = quoted(same, field, form="spread")
+    return row
 
 
-number_table(
-    {
-        activity: {"pictures": int(next(iter(first.values()))["by_activity"][activity]["n"])}
-        | {name: over_seeds(name, activity) for name in first}
-        for activity in activities
-    },
-    first="activity",
-)
+linked_table({activity: by_activity(activity) for activity in activities}, first="activity")
 
 # %% mystnb={"figure": {"caption": "2D error of each joint from pictures, left and right of each limb forgiven.", "name": "fig-results-joints"}, "image": {"alt": "Bars of the 2D error of each joint in percent of the picture."}} tags=["hide-input"]
 joint_bars(
@@ -294,7 +310,8 @@ joint_bars(
 # %% [markdown]
 # ## From picture to 3D
 #
-# The end-to-end run on pictures that it has never seen, in order of error. White: the truth.
+# The end-to-end run on pictures that it has never seen, in order of error. White: the truth. What
+# follows down to the failures is computed here, with the weights of one run.
 
 # %% tags=["hide-input"]
 folder = Path(runs) / first["end_to_end"]["path"]
@@ -326,6 +343,7 @@ def figure_of_rank(rank):
     )
 
 
+display(Markdown(f"The weights are those of {record_link(first['end_to_end'])}."))
 figure_slider(
     figure_of_rank,
     ranks,
@@ -347,9 +365,49 @@ prediction_rows(
 )
 
 # %% [markdown]
+# ### Turn them
+#
+# The same three in 3D, prediction over truth, aligned as P-MPJPE aligns them: place, scale and rotation
+# are forgiven, so what still differs is the shape of the pose. Seen as the camera sees it, even the worst
+# can look right; turn it by a quarter.
+
+# %% tags=["hide-input"]
+root = dataset.skeleton.root
+
+
+def aligned(k):
+    """Prediction and truth of a test picture, root-centred, mm."""
+    truth = dataset.test.poses_3d[k]
+    fitted = metrics.procrustes(prediction.pose_3d[k], truth)
+    return {
+        "prediction": metrics.root_centred(fitted, root),
+        "truth": metrics.root_centred(truth, root),
+    }
+
+
+def three_words():
+    return ", ".join(
+        f"{float(values['p_mpjpe_mm'][int(order[k])]):.0f} mm in the {name} picture"
+        for name, k in places.items()
+    )
+
+
+pose_views(
+    {name: aligned(int(order[k])) for name, k in places.items()},
+    dataset.skeleton,
+    label="Best, median and worst picture: prediction over truth",
+    description=(
+        "Three pairs of stick figures, the predicted pose laid over the true one, for the test "
+        f"pictures with the best, the median and the worst 2D error. P-MPJPE: {three_words()}."
+    ),
+    azimuth=-60,
+)
+
+# %% [markdown]
 # ## Failures
 #
-# What do the worst pictures have in common? The tenth with the largest 3D error beside the rest: if
+# What do the worst pictures have in common? The tenth with the largest 3D error beside the rest,
+# computed here from the same predictions: if
 # 2D is as good there as elsewhere, depth failed; if facing is wrong, sides did.
 
 # %% tags=["hide-input"]
@@ -376,7 +434,7 @@ number_table(
         }
         for name, chosen in {"worst tenth": hard, "the rest": ~hard}.items()
     },
-    first="by 3D error",
+    first="computed here, by 3D error",
 )
 
 # %% mystnb={"figure": {"caption": "The predicted 2D poses of the test pictures with the largest 3D error, one of each clip, with that error.", "name": "fig-results-failures"}, "image": {"alt": "Pictures of people with the predicted stick figure over each, the worst of the test set by 3D error."}} tags=["hide-input"]
@@ -399,8 +457,6 @@ picture_row(
 # other ways before other cameras, and nothing was adapted.
 
 # %% mystnb={"figure": {"caption": "Published weights on this build's test pictures: quartiles by 2D error, sides forgiven. White: the truth.", "name": "fig-results-published"}, "image": {"alt": "Five rows of picture, skeleton image, 2D pose, 3D pose and true 3D pose, from the best to the worst by 2D error."}} tags=["hide-input"]
-from IPython.display import Markdown, display
-
 shipped = next(
     (
         found
@@ -409,17 +465,22 @@ shipped = next(
     ),
     None,
 )
-if shipped and load(shipped[0]).skeleton.joints != dataset.skeleton.joints:
-    shipped = None  # trained on another body
-if shipped and load(shipped[0]).architecture.image_size == dataset.image_size:
-    longer = predict_test(load(shipped[0]), dataset.test)
+if shipped:
+    published = load(shipped[0])
+    fits = published.skeleton.joints == dataset.skeleton.joints
+    if not fits or published.architecture.image_size != dataset.image_size:
+        shipped = None  # trained on another body, or on pictures of another size
+if shipped:
+    longer = predict_test(published, dataset.test)
     its_errors = errors(longer, dataset.test, dataset.skeleton)
     its_order = its_errors["error_2d_percent_side_tolerant"].argsort()
     quartiles = torch.linspace(0, len(its_order) - 1, 5).round().long()
     its_rows = {f"{k * 25} %": int(its_order[r]) for k, r in enumerate(quartiles)}
     display(prediction_rows(longer, its_rows, dataset.test, dataset.skeleton))
 else:
-    display(Markdown("*No weights for pictures of this size are committed.*"))
+    display(
+        Markdown("*Missing: no weights for this body and pictures of this size are committed.*")
+    )
 
 # %% tags=["hide-input"]
 if shipped:
@@ -432,21 +493,22 @@ if shipped:
     its_record = shipped[1]
     its_mean = {name: float(value.double().mean()) for name, value in its_errors.items()}
     where = f"{its_record['dataset']}, {its_record['preset']}, seed {its_record['seed']}"
+    pair = {
+        f"published, on its own test set ({where})": [its_record],
+        f"this build's run ({data}, {preset})": [first["end_to_end"]],
+    }
     display(
+        linked_groups(
+            pair, {title: f"metrics.{name}" for name, title in TITLES.items()}, first="weights"
+        ),
         number_table(
             {
-                f"on its own test set ({where})": {
-                    title: its_record["metrics"][name] for name, title in TITLES.items()
-                },
-                f"on this build's test pictures ({data})": {
+                f"published, on this build's test pictures ({data})": {
                     title: its_mean[name] for name, title in TITLES.items()
-                },
-                f"this build's run ({data}, {preset})": {
-                    title: first["end_to_end"]["metrics"][name] for name, title in TITLES.items()
-                },
+                }
             },
-            first="weights",
-        )
+            first="computed here",
+        ),
     )
 
 # %% [markdown]
@@ -457,29 +519,18 @@ if shipped:
 # Runs of the other experiments stand on [the page on ablations](07_ablations.ipynb).
 
 # %% tags=["hide-input"]
-WHO = ["dataset", "preset", "experiment", "variant"]
-
-
-def published(chosen, metric, title, baselines):
-    """As `table`, with one column that says which runs a row stands for."""
-    frame = summary_table(chosen, [metric], by=WHO, baselines=baselines)
-    who = frame[WHO].agg(" · ".join, axis=1)
-    names = {metric: title} | {f"{b}: {metric}": b.replace("_", " ") for b in baselines}
-    numbers = frame.drop(columns=WHO).rename(columns=names)
-    return pd.concat([who.rename("runs"), numbers], axis=1).style.hide()
-
-
+who = ("dataset", "preset", "experiment", "variant")
 listed = ("end_to_end", "lifting", "new_subject", "ablation_lifting", "ablation_images")
 committed = [r for r in committed if r["experiment"] in listed]
 if committed:
-    display(published(committed, "p_mpjpe_mm", "P-MPJPE, mm", floors))
+    display(table(committed, "p_mpjpe_mm", "P-MPJPE, mm", by=who))
 else:
     display(Markdown("*None are committed.*"))
 
 # %% tags=["hide-input"]
 if images := [r for r in committed if r["input"] == "images"]:
     metric = "error_2d_percent_side_tolerant"
-    display(published(images, metric, "2D error, sides forgiven, %", floors[1:]))
+    display(table(images, metric, "2D error, sides forgiven, %", floors[1:], by=who, digits=2))
 else:
     display(Markdown("*None are committed.*"))
 
@@ -492,49 +543,47 @@ else:
 # [which way a person faces](09_diagnosis.ipynb).
 
 # %% tags=["hide-input"]
+side, strict = "error_2d_percent_side_tolerant", "error_2d_percent"
+floor = "baselines.mean_pose.p_mpjpe_mm"
+wrists = [f"by_joint.{joint}.{side}" for joint in ("left_wrist", "right_wrist")]
 AIMS = {
-    "2D error, sides forgiven, % of the picture": ("at most", 3.5),
-    "2D error, strict, %": ("below", 6.0),
-    "2D error of the wrists, sides forgiven, %": ("at most", 7.0),
-    "facing right, % of the pictures": ("at least", 80.0),
-    "P-MPJPE, % of the mean pose's": ("at most", 85.0),
-    "P-MPJPE with sides given, % of the mean pose's": ("at most", 65.0),
+    "2D error, sides forgiven, % of the picture": ("at most", 3.5, f"metrics.{side}", ""),
+    "2D error, strict, %": ("below", 6.0, f"metrics.{strict}", ""),
+    "2D error of the wrists, sides forgiven, %": ("at most", 7.0, wrists, ""),
+    "facing right, % of the pictures": ("at least", 80.0, "metrics.facing_right_percent", ""),
+    "P-MPJPE, % of the mean pose's": ("at most", 85.0, "metrics.p_mpjpe_mm", floor),
+    "P-MPJPE with sides given, % of the mean pose's": (
+        *("at most", 65.0, "metrics.p_mpjpe_sides_given_mm", floor),
+    ),
 }
 
 
-def reached(record):
-    """What a record says of each aim, in the order of AIMS."""
-    values, floor = record["metrics"], record["baselines"]["mean_pose"]["p_mpjpe_mm"]
-    wrists = [v for joint, v in record["by_joint"].items() if "wrist" in joint]
-    given = values.get("p_mpjpe_sides_given_mm")
-    return [
-        values["error_2d_percent_side_tolerant"],
-        values["error_2d_percent"],
-        sum(w["error_2d_percent_side_tolerant"] for w in wrists) / len(wrists),
-        values["facing_right_percent"],
-        100 * values["p_mpjpe_mm"] / floor,
-        None if given is None else 100 * given / floor,
-    ]
-
-
-def met(value, kind, aim):
-    if value is None:
-        return "–"
-    return "yes" if (value >= aim if kind == "at least" else value <= aim) else "no"
+def held_against(record, kind, aim, fields, over):
+    """A row: what was aimed at, what the record says, whether that is met."""
+    options = {"over": over, "scale": 100 if over else 1}
+    exact = quoted(record, fields, digits=9, **options).text
+    met = "–"
+    if exact != met:
+        value = float(exact)
+        reached = {"at most": value <= aim, "below": value < aim, "at least": value >= aim}[kind]
+        met = "yes" if reached else "no"
+    return {
+        "aim": f"{kind} {aim:g}",
+        where: quoted(record, fields, **options),
+        "met": met,
+    }
 
 
 if shipped:
     display(
-        number_table(
-            {
-                name: {"aim": f"{kind} {aim:g}", where: value, "met": met(value, kind, aim)}
-                for (name, (kind, aim)), value in zip(
-                    AIMS.items(), reached(shipped[1]), strict=True
-                )
-            },
+        linked_table(
+            {name: held_against(shipped[1], *aim) for name, aim in AIMS.items()},
             first="what",
+            words=["aim", "met"],
         )
     )
+else:
+    display(Markdown("*Missing: no such run is committed.*"))
 
 # %% [markdown]
 # ## What goes wrong, and how to see it
@@ -557,5 +606,9 @@ if shipped:
 # ```
 #
 # **Summary.** Lifting is judged against the flat pose and its supervised ceiling, the whole method
-# against the mean pose. Each number above is in the `record.json` of its run, with seed, commit and
-# device.
+# against the mean pose. Each number of a run leads to its record, with seed, commit and device; what
+# was computed here says so.
+
+# %% tags=["hide-input"]
+shown = [*main, *image_runs, *lifting_runs, *committed, *([shipped[1]] if shipped else [])]
+provenance_box(shown)

@@ -131,9 +131,9 @@ def move_toy(clips, frames, seed):
     draw = torch.Generator().manual_seed(seed)
     wander = [wandering(clips, frames, draw) for _ in range(5)]
     heading = 6.3 * torch.rand(clips, 1, generator=draw) + 0.4 * wander[0]
-    house = heading + 6.3 * torch.rand(clips, 1, generator=draw) + 0.8 * wander[1]
+    house = heading + 0.9 * wander[1]
     boom = (0.65 + 0.35 * wander[2]).clamp(0.1, 1.2)
-    stick = boom + (1.5 + 0.45 * wander[3]).clamp(0.6, 2.4)
+    stick = boom + (1.7 + 0.45 * wander[3]).clamp(0.8, 2.5)
     # stick and bucket stay above the table
     stick = torch.minimum(stick, ((-20 - 200 * boom.cos()) / 150).clamp(-1, 1).acos())
     height = 60 + 200 * boom.cos() + 150 * stick.cos()
@@ -200,8 +200,8 @@ SPREAD = CameraSpread(
     elevation_sd=8.0,
     elevation_range=(8.0, 45.0),
     distance_mm=1650.0,
-    reference_share=0.23,
-    stage_mm=(100.0, 140.0),
+    reference_share=0.26,
+    stage_mm=(80.0, 110.0),
 )
 WIDTH, HEIGHT = 96, 72
 CUT = (WIDTH - HEIGHT) // 2  # the studio's pictures are square: rows cut off above and below

@@ -134,7 +134,9 @@ def supervised_lifting_stage(pipeline: PosePipeline, labels: LabelledSet, config
         rows = torch.randint(len(plane), (config.lift_batch,), generator=generator).to(device)
         pose = plane[rows]
         depth, wanted = pipeline.lifter(pose)[0], target[rows]
-        if config.augment:  # as the method does: the twin in the mirror has its depths exchanged
+        if (
+            config.augment and pipeline.skeleton.has_sides
+        ):  # as the method does: the twin in the mirror has its depths exchanged
             twin = pipeline.lifter(mirror_pose(pose, pipeline.skeleton))[0]
             depth = torch.cat([depth, twin])
             wanted = torch.cat([wanted, wanted[:, list(pipeline.skeleton.flip)]])
@@ -168,7 +170,8 @@ def supervised_image_stage(
         rows = torch.randint(len(images), (config.batch,), generator=generator).to(device)
         x, pose = images_to_input(images[rows]), poses[rows]
         if config.augment:
-            view = draw_view_change(len(x), generator=generator, device=device)
+            mirror = dataset.skeleton.has_sides
+            view = draw_view_change(len(x), generator=generator, device=device, mirror=mirror)
             x, pose = view.move_images(x), view.move_poses(pose, dataset.skeleton)
         s = encode(phi, x, config)
         drawn = draw(pose, dataset.skeleton, config)

@@ -79,7 +79,7 @@ class Batches:
     def __init__(self, pipeline: PosePipeline, dataset: PoseDataset, config: Config) -> None:
         device = pipeline.device
         self.skeleton = dataset.skeleton
-        self.mirror = config.augment
+        self.mirror = config.augment and dataset.skeleton.has_sides
         poses = dataset.unpaired.to(device)
         self.plane = pipeline.scale.pixels_to_plane(poses, self.skeleton.root)
 

@@ -105,6 +105,11 @@ class Skeleton:
             order[left], order[right] = right, left
         return tuple(order)
 
+    @property
+    def has_sides(self) -> bool:
+        """Whether a mirror gives a body of the same kind. A mirrored right hand is a left one."""
+        return bool(self.mirror_pairs)
+
     @cached_property
     def parents(self) -> tuple[int, ...]:
         """Parent of each joint; the root is its own parent."""

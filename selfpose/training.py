@@ -121,7 +121,7 @@ def train(
         if config.omega_steps and config.weight("Omega"):
             stages.append(regressor_stage(pipeline, pictures, config))
         prior = None
-        if config.weight("side") and dataset.skeleton.mirror_pairs:  # else there are no sides
+        if config.weight("side") and dataset.skeleton.has_sides:  # else there are no sides
             # Right before the pictures: a checkpoint holds what its own stage changes.
             prior = SidePrior(skeleton=dataset.skeleton).to(device)
             stages.append(side_stage(pipeline, dataset, config, prior=prior))

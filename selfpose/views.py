@@ -51,6 +51,11 @@ class Pictures:
         rows = torch.randint(len(self.backgrounds), (self.config.batch,), generator=generator)
         return images_to_input(self.take(self.backgrounds, rows))
 
+    def draw_change(self, n: int, generator: torch.Generator) -> ViewChange:
+        """Random changes of view; mirrored only where that gives a body of the same kind."""
+        mirror = self.skeleton.has_sides
+        return draw_view_change(n, generator=generator, device=self.device, mirror=mirror)
+
     def draw_images(self, generator: torch.Generator) -> View:
         """Pictures; half of them before another camera's background, where asked."""
         n = self.config.batch
@@ -65,7 +70,7 @@ class Pictures:
             x = torch.where(swap, front * x + (1 - front) * scene, x)
         change = None
         if self.config.augment:
-            change = draw_view_change(n, generator=generator, device=self.device)
+            change = self.draw_change(n, generator)
             x = change.move_images(x)
             front = None if front is None else change.move_images(front)
         return View(rows=rows, image=x, foreground=front, change=change)
@@ -76,7 +81,7 @@ class Pictures:
         rows = torch.randint(len(self.poses), (n,), generator=generator).to(self.device)
         pose = self.poses[rows]
         if self.config.augment:
-            view = draw_view_change(n, generator=generator, device=self.device)
+            view = self.draw_change(n, generator)
             pose = view.move_poses(pose, self.skeleton)
         return pose
 

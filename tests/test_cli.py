@@ -59,10 +59,12 @@ def test_evaluate_prints_json(trained: Path) -> None:
     assert json.loads(done.stdout)["metrics"]["error_2d_percent"] == 0
 
 
-def test_data_check_tells_what_is_there() -> None:
-    done = CliRunner().invoke(cli.cli, ["data", "check"])
+def test_data_check_tells_what_is_there(tmp_path: Path) -> None:
+    out = tmp_path / "samples.png"
+    done = CliRunner().invoke(cli.cli, ["data", "check", "embedded", "--out", str(out)])
     assert done.exit_code == 0
-    assert "embedded: skeleton human_17, 64 px" in done.stdout
+    assert out.is_file()
+    assert "data set embedded, body human_17" in done.stdout
     assert "right_knee – right_ankle" in done.stdout
 
 
@@ -90,7 +92,7 @@ def test_help_and_version_end_well(
         (["--set", "difficulty=hard", *SMALL], "hard"),
         (["--device", "quantum", *SMALL], "cannot compute on the device 'quantum'"),
         (["--data-root", "."], "read no folder"),
-        (["--data", "cmu"], "needs either data_root, or both data_train and data_test"),
+        (["--data", "cmu"], "need either data_root, or both data_train and data_test"),
     ],
 )
 @pytest.mark.usefixtures("without_shape_checks")
