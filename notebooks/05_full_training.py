@@ -58,9 +58,11 @@ from selfpose.evaluation import errors, predict_test
 from selfpose.figures import joint_bars, prediction_figure
 from selfpose.foreground import static_foreground
 from selfpose.lifting import bone_weight, lifting_terms
-from selfpose.pages import number_table, show_source
+from selfpose.pages import linked_table, number_table, show_source
 from selfpose.pipeline import load
 from selfpose.plots import learning_curves, picture_row
+from selfpose.provenance import commit_text, provenance_box
+from selfpose.quotes import quoted
 from selfpose.records import WEIGHTS, read_history
 from selfpose.runs import DataChoice, run_experiment
 from selfpose.training import build_pipeline
@@ -241,23 +243,32 @@ record = run_experiment(
 pipeline = load(f"{out}/{WEIGHTS}")
 history = read_history(out)
 
+
 # %% tags=["hide-input"]
-number_table(
+def told(field):
+    """Words of this run's record."""
+    return quoted(record, field, form="text", digits=0)
+
+
+linked_table(
     {
-        "data": {"this run": f"{record['dataset']}, preset {record['preset']}"},
-        "variant": {"this run": record["variant"]},
-        "terms left out": {"this run": ", ".join(config.drop) or "none"},
-        "pictures / unpaired poses / test pictures": {
-            "this run": " / ".join(str(n) for n in record["counts"].values())
-        },
-        "seed": {"this run": str(record["seed"])},
-        "commit": {
-            "this run": str(record["commit"])[:10] + (" + changes" * bool(record["commit_dirty"]))
-        },
-        "device": {"this run": record["device"]},
-        "seconds": {"this run": f"{record['duration_s']:.0f}"},
+        name: {"this run": value}
+        for name, value in {
+            "data": told("dataset"),
+            "preset": told("preset"),
+            "variant": told("variant"),
+            "terms left out": ", ".join(config.drop) or "none",
+            "pictures": told("counts.unlabelled"),
+            "unpaired poses": told("counts.unpaired"),
+            "test pictures": told("counts.test"),
+            "seed": told("seed"),
+            "commit": commit_text(record),
+            "device": told("device"),
+            "seconds": quoted(record, "duration_s", digits=0),
+        }.items()
     },
     first="what",
+    words=["this run"],
 )
 
 # %% [markdown]
@@ -267,7 +278,8 @@ number_table(
 # depth flipped*: if the second is the lower one, the signs froze the wrong way. For Φ it is the
 # alignment: the difference between the skeleton image and the drawing of the true pose of its own
 # picture, beside that of a shuffled one. Equal lines mean that Φ draws plausible people that have
-# nothing to do with the picture. (These curves use test labels; the training never does.)
+# nothing to do with the picture. (These curves use test labels; the training never does. They are
+# drawn from this run's history, which lies beside its record.)
 
 # %% mystnb={"figure": {"caption": "Curves of this run. The terms are weighted as in the total.", "name": "fig-training-curves"}, "image": {"alt": "Learning curves of the training: losses, the error of the lifted poses beside their depth-flipped twins, alignment with own and shuffled pictures, and 2D errors."}} tags=["hide-input"]
 shown = "images" if "images" in history else "lifting"
@@ -303,9 +315,13 @@ names = {
     "error_2d_percent_side_tolerant": "2D, sides forgiven, %",
     "facing_right_percent": "facing right, %",
 }
-rows = {"this run": record["metrics"], **record["baselines"]}
-number_table(
-    {k.replace("_", " "): {t: (v or {}).get(n) for n, t in names.items()} for k, v in rows.items()},
+places = {"this run": "metrics"}
+places |= {b.replace("_", " "): f"baselines.{b}" for b, v in record["baselines"].items() if v}
+linked_table(
+    {
+        row: {t: quoted(record, f"{place}.{n}") for n, t in names.items()}
+        for row, place in places.items()
+    },
     first="from pictures" if input == "images" else "from true 2D poses",
 )
 
@@ -360,7 +376,8 @@ joint_bars(record["by_joint"], metric="p_mpjpe_mm", ylabel="P-MPJPE, mm")
 # skeletons settle on the people, arms included, and Λ learn depth from the cycle. It is not enough
 # to see on a picture of 64 pixels which foot stands nearer: which way a person faces stays uncertain
 # (`facing right` in the table, where a coin gives a half), and the supervised networks, trained as
-# briefly, do not know it either. `standard` and `paper-scale` are the ones to judge the method by.
+# briefly, do not know it either. Longer trainings lower the 2D error and leave facing where it is:
+# [results](06_results) has their records, and [when it goes wrong](09_diagnosis) the reasons.
 #
 # ## What goes wrong, and how to see it
 #
@@ -387,5 +404,8 @@ joint_bars(record["by_joint"], metric="p_mpjpe_mm", ylabel="P-MPJPE, mm")
 # ```
 #
 # **Summary.** One stage for the prior, one for Λ, one for sides, one for Ω's head start, one for the game. Watch the monitors, not the
-# losses. The table above comes from this run's `record.json`, and the next pages gather the records
-# of all runs.
+# losses. Each number of the two tables leads to this run's record, and the next pages gather the
+# records of all runs.
+
+# %% tags=["hide-input"]
+provenance_box(record)

@@ -368,8 +368,8 @@ prediction_rows(
 # ### Turn them
 #
 # The same three in 3D, prediction over truth, aligned as P-MPJPE aligns them: place, scale and rotation
-# are forgiven, so what still differs is the shape of the pose. Seen as the camera sees it, even the worst
-# can look right; turn it by a quarter.
+# are forgiven, so what still differs is the shape of the pose. A pose can look right
+# as the camera sees it and be wrong in depth: turn it by a quarter.
 
 # %% tags=["hide-input"]
 root = dataset.skeleton.root
@@ -516,11 +516,12 @@ if shipped:
 #
 # Some runs are committed under `results/` as records: other seeds, the variant `paper`, motion
 # capture that cannot be shipped. Commit, device, duration and every parameter stand in each record.
-# Runs of the other experiments stand on [the page on ablations](07_ablations.ipynb).
+# Runs of the other experiments stand on [the page on ablations](07_ablations.ipynb), hands, animals and
+# a lamp on [other bodies](08_other_bodies.ipynb), and everything under [all runs](12_status.ipynb).
 
 # %% tags=["hide-input"]
 who = ("dataset", "preset", "experiment", "variant")
-listed = ("end_to_end", "lifting", "new_subject", "ablation_lifting", "ablation_images")
+listed = ("end_to_end", "lifting", "new_subject")
 committed = [r for r in committed if r["experiment"] in listed]
 if committed:
     display(table(committed, "p_mpjpe_mm", "P-MPJPE, mm", by=who))

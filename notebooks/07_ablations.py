@@ -21,7 +21,8 @@
 # $\mathcal{L}_{2D} + \mathcal{L}_{3D} + \mathcal{L}_{def}$; that is our reading, and because each of
 # Λ's five terms is also left out on its own, the reading does not matter.
 #
-# **Time and device.** Seconds: this page reads records. `make book` runs the lifting ablation alone;
+# **Time and device.** Less than a minute on one CPU core: this page reads records and lifts four poses
+# with each of a few networks. `make book` runs the lifting ablation alone;
 # all other questions take longer, and `make experiments` or `selfpose campaign` runs them. Where this
 # build has no runs of a question, its answer comes from the committed records, and says so.
 
@@ -47,23 +48,35 @@ check_parameters(
 from pathlib import Path
 
 import torch
+from IPython.display import Markdown, display
 
-from selfpose.answers import ablation_figure, answer_rows, answer_sentence, describe, records_for
+from selfpose.answers import ablation_figure, answer_sentence, answer_table, records_for
 from selfpose.config import BASE_TERMS, LIFTING_TERMS, Config
 from selfpose.figures import error_bars
 from selfpose.lifting import lifting_terms
 from selfpose.metrics import procrustes, root_centred
 from selfpose.pages import number_table, show_source
 from selfpose.pipeline import load
-from selfpose.plots import pose_row_3d
-from selfpose.records import WEIGHTS, published_records, read_records
+from selfpose.plots import new_figure, pose_row_3d
+from selfpose.provenance import provenance_box
+from selfpose.quotes import record_link
+from selfpose.records import RESULTS, WEIGHTS, published_records, read_history, read_records
 from selfpose.runs import DataChoice
+from selfpose.training import build_pipeline
 from selfpose.widgets import figure_slider
 from selfpose.workflow import read_experiments
 
 experiments = {e.name: e for e in read_experiments()}
 built, committed = read_records(runs), published_records()
-records = [r for r in built if r["experiment"] == "ablation_lifting"]
+answers = {}
+
+
+def evidence(name):
+    """The records that answer an experiment's question: this build's, or committed ones."""
+    if name not in answers:
+        answers[name] = records_for(experiments[name], built, committed, data=data, preset=preset)
+    return answers[name]
+
 
 # %% [markdown]
 # ```{prf:definition} Ablation
@@ -86,73 +99,185 @@ records = [r for r in built if r["experiment"] == "ablation_lifting"]
 show_source(lifting_terms, Config.weight)
 
 # %% [markdown]
-# A tiny example: which weights does an ablation leave?
+# A tiny example with shapes: eight 2D poses go round the cycle of an untrained Λ, and each term is one
+# number. The weights that an ablation leaves decide which of them there are:
 
 # %%
+tiny = Config.for_run(preset="smoke", overrides={"n_unlabelled": 320, "n_test": 16})
+demo = DataChoice(name="embedded").load(tiny, progress=False)
+untrained = build_pipeline(demo, tiny)
+y = untrained.scale.pixels_to_plane(demo.unpaired[:8], demo.skeleton.root)
+
+
+def weighted_terms(drop):
+    """Every term of the batch and their sum, by name, with the terms in `drop` left out."""
+    generator = torch.Generator().manual_seed(0)  # the same turns for every row
+    with torch.no_grad():
+        terms, _ = lifting_terms(
+            untrained, y, tiny.with_(drop=drop), bone_share=1.0, generator=generator
+        )
+    total = sum(terms.values())
+    shapes = {"poses": str(tuple(y.shape)), "total's shape": str(tuple(total.shape))}
+    return shapes | {term: terms.get(term) for term in LIFTING_TERMS} | {"total": total}
+
+
 number_table(
     {
-        name: {term: Config(drop=drop).weight(term) for term in LIFTING_TERMS}
-        for name, drop in {
-            "full": (),
-            "without NF": ("NF",),
-            "base only": tuple(t for t in LIFTING_TERMS if t not in BASE_TERMS),
-        }.items()
+        "full": weighted_terms(()),
+        "without NF": weighted_terms(("NF",)),
+        "base only": weighted_terms(tuple(t for t in LIFTING_TERMS if t not in BASE_TERMS)),
     },
-    first="weights",
+    digits=2,
+    first="terms of a batch",
 )
+
+# %% [markdown]
+# ## Pick a term: what is lost without it?
+#
+# The slider goes through the seven terms of the paper, then through our four. The words say what a term
+# asks for and what its absence permits; the curves say what these runs made of it. Left: the error on
+# test data while each run learns, with all terms and without this one. Right: where all runs of that
+# ablation end. Terms of Λ are judged by lifting true 2D poses, the others by the 2D poses that come out of
+# pictures. A small difference is no finding, and a short run may not need a term that a long one does:
+# the answers below say which differences are larger than the spread of seeds, where there are enough.
+
+# %% tags=["hide-input"]
+TERM_WORDS = {
+    "D": (
+        "A skeleton image must look like a drawing of some person's pose.",
+        "Without it only puppets and silhouettes give it that form; the paper has neither.",
+    ),
+    "Omega": (
+        "Ω must read drawings of poses, and what it reads must draw the same image again.",
+        "Without it Ω learns from puppets alone, and reading and drawing may part.",
+    ),
+    "2D": (
+        "After the trip round, the pose must project onto the 2D pose that it came from.",
+        "Without it the two other terms of consistency ask nearly the same.",
+    ),
+    "3D": (
+        "What is lifted from the new view must be the pose that was turned.",
+        "Without it Λ may lift one body differently from each side, if it comes back.",
+    ),
+    "def": (
+        "The difference between two poses must survive the trip.",
+        "Without it only each pose by itself has to.",
+    ),
+    "NF": (
+        "What is seen from the new view must look like people's 2D poses.",
+        "Without it any depths that survive the trip will do, however odd the body.",
+    ),
+    "bl": (
+        "Bones must have the known relative lengths.",
+        "Without it proportions in depth are left to the prior on views.",
+    ),
+    "sil": (
+        "Ours. The skeleton must lie on what differs from the background.",
+        "Without it puppets alone tie the drawing to the picture.",
+    ),
+    "side": (
+        "Ours. Left and right must be named as the unpaired poses suggest.",
+        "Without it nothing tells a person from the twin that faces the other way.",
+    ),
+    "puppet": (
+        "Ours. The known pose of a painted picture must be found; distil goes with it.",
+        "Without it the silhouette alone ties the drawing to the picture.",
+    ),
+    "distil": (
+        "Ours. Λ must lift what Ω sees in painted pictures as it lifts their true poses.",
+        "Without it Λ meets the errors of Ω for the first time at the test.",
+    ),
+}
+
+
+def ablation_of(term):
+    """The records to judge a term by, its variant, the measure, and the stage that logs it."""
+    lifts = term in LIFTING_TERMS
+    found = evidence("ablation_lifting" if lifts else "ablation_images")
+    variant = f"drop_{term.lower() if lifts else term}"
+    return found, variant, found.measures[0], "lifting" if lifts else "images"
+
+
+def mean(values):
+    return sum(values) / len(values)
+
+
+def figure_of_term(term):
+    found, variant, measure, stage = ablation_of(term)
+    reference = found.variants[0]
+    figure = new_figure(7.0, 3.1)
+    left, right = figure.subplots(1, 2, width_ratios=[1.2, 1])
+    for name, colour in ((reference, "#0072B2"), (variant, "#D55E00")):
+        for k, r in enumerate(found.of(name)):
+            history = read_history((RESULTS if found.committed else Path(runs)) / r["path"])[stage]
+            logged = history[measure.column].dropna() if measure.column in history else []
+            label = {reference: "all terms", variant: f"without {term}"}[name] if k == 0 else None
+            if len(logged):
+                left.plot(logged.index, logged, color=colour, label=label)
+    if left.lines:
+        left.legend(fontsize=8)
+    left.set_xlabel("step", fontsize=8)
+    left.set_ylabel(measure.label, fontsize=8)
+    for row, name in enumerate(found.variants):
+        values = found.values(name, measure)
+        if not values:
+            right.text(0, row, " missing", va="center", fontsize=7)
+            continue
+        colour = {reference: "#0072B2", variant: "#D55E00"}.get(name, "#cccccc")
+        right.barh(row, mean(values), color=colour, height=0.7)
+    labels = [name.replace("drop_", "without ").replace("_", " ") for name in found.variants]
+    right.set_yticks(range(len(labels)), labels)
+    right.set_ylim(len(labels) - 0.5, -0.5)
+    right.set_xlabel(measure.label, fontsize=8)
+    for ax in (left, right):
+        ax.tick_params(labelsize=7)
+    figure.suptitle("\n".join(TERM_WORDS[term]), fontsize=9)
+    return figure
+
+
+def words_of_term(term):
+    asks = " ".join(TERM_WORDS[term])
+    found, variant, measure, _ = ablation_of(term)
+    ends = [found.values(name, measure) for name in (found.variants[0], variant)]
+    if not all(ends):
+        return f"{asks} Missing: no runs with and without it. {found.command} makes them."
+    full, without = (f"{mean(v):.{measure.digits}f} {measure.unit}" for v in ends)
+    seeds = f"{len(ends[1])} seed{'s' * (len(ends[1]) > 1)}"
+    return (
+        f"{asks} {measure.title}: {full} with all terms, {without} without {term} ({seeds}; "
+        f"{found.data} data, preset {found.preset})."
+    )
+
+
+figure_slider(figure_of_term, list(TERM_WORDS), label="term", describe=words_of_term)
 
 # %% [markdown]
 # ## Lifting: each term left out
 
 # %% tags=["hide-input"]
-variants = experiments["ablation_lifting"].variants
-of = {v: [r for r in records if r["variant"] == v] for v in variants}
-
-
-def mean(values):
-    return sum(values) / len(values) if values else None
-
-
-columns = {
-    "P-MPJPE, mm": "p_mpjpe_mm",
-    "with reflection, mm": "p_mpjpe_reflection_mm",
-    "N-MPJPE, mm": "n_mpjpe_mm",
-    "elevation, deg": "elevation_mean_deg",
-}
-rows = {
-    name: {"changes": describe(variants[name], name)}
-    | {title: mean([r["metrics"][key] for r in found]) for title, key in columns.items()}
-    | {"runs": len(found), "seconds a run": mean([r["duration_s"] for r in found])}
-    for name, found in of.items()
-}
-number_table(rows, first="variant")
+lifting = evidence("ablation_lifting")
+answer_table(
+    lifting,
+    columns={
+        "P-MPJPE, mm": "metrics.p_mpjpe_mm",
+        "with reflection, mm": "metrics.p_mpjpe_reflection_mm",
+        "N-MPJPE, mm": "metrics.n_mpjpe_mm",
+        "elevation, deg": "metrics.elevation_mean_deg",
+        "seconds a run": "duration_s",
+    },
+    digits={"seconds a run": 0},
+)
 
 # %% mystnb={"figure": {"caption": "Lifting from true 2D poses with terms left out. Dots are runs, bars their mean; the line is the flat pose, which knows no depth at all.", "name": "fig-ablation-lifting"}, "image": {"alt": "Bars of P-MPJPE for the full method and for the method without each of its five lifting terms, beside the flat pose's error."}} tags=["hide-input"]
-flat = [r["baselines"]["flat"]["p_mpjpe_mm"] for r in records]
+flat = [r["baselines"]["flat"]["p_mpjpe_mm"] for r in lifting.records]
 error_bars(
-    {name: [r["metrics"]["p_mpjpe_mm"] for r in found] for name, found in of.items()},
+    {name: lifting.values(name, lifting.measures[0]) for name in lifting.variants},
     xlabel="P-MPJPE, mm (proper rotation)",
-    references={"flat pose": sum(flat) / len(flat)} if flat else None,
+    references={"flat pose": mean(flat)} if flat else None,
 )
 
 # %% tags=["hide-input"]
-from IPython.display import Markdown
-
-full = rows["full"]["P-MPJPE, mm"] if rows.get("full") else None
-effects = {
-    name: row["P-MPJPE, mm"] - full
-    for name, row in rows.items()
-    if name != "full" and full is not None and row["P-MPJPE, mm"] is not None
-}
-worst = max(effects, key=effects.get) if effects else None
-counts = sorted({row["runs"] for row in rows.values()})
-Markdown(
-    f"In these runs, **{worst}** ({describe(variants[worst], worst)}) costs most: "
-    f"{effects[worst]:+.0f} mm of P-MPJPE. Runs behind each row: {', '.join(map(str, counts))}. "
-    "A difference of a few millimetres on one seed is not a finding."
-    if worst
-    else "Not enough runs for a comparison: see the table for what is missing."
-)
+Markdown(answer_sentence(lifting))
 
 # %% [markdown]
 # ## The pose that each ablation breaks
@@ -161,17 +286,23 @@ Markdown(
 # the left end of the slider.
 
 # %% tags=["hide-input"]
-present = [name for name, found in of.items() if found]
-config = Config.from_dict(of[present[0]][0]["parameters"])
-dataset = DataChoice(
-    name=data,
-    data_root=data_root,
-    data_train=data_train,
-    data_test=data_test,
-    cache=cache,
-).load(config)
-chosen = torch.linspace(0, len(dataset.test) - 1, 4).round().long()
-truth = dataset.test.poses_3d[chosen]
+weights = {
+    r["variant"]: (path, r)
+    for r in reversed(built)  # the lowest seed stays
+    if r["experiment"] == "ablation_lifting"
+    and (path := Path(runs) / r["path"] / WEIGHTS).is_file()
+}
+present = [name for name in lifting.variants if name in weights]
+if present:
+    dataset = DataChoice(
+        name=data,
+        data_root=data_root,
+        data_train=data_train,
+        data_test=data_test,
+        cache=cache,
+    ).load(Config.from_dict(weights[present[0]][1]["parameters"]), progress=False)
+    chosen = torch.linspace(0, len(dataset.test) - 1, 4).round().long()
+    truth = dataset.test.poses_3d[chosen]
 
 
 def figure_of_variant(name):
@@ -179,7 +310,7 @@ def figure_of_variant(name):
     if name == "truth":
         poses = [root_centred(pose, root) for pose in truth]
         return pose_row_3d(poses, ["true pose"] * len(poses), dataset.skeleton)
-    pipeline = load(Path(runs) / of[name][0]["path"] / WEIGHTS)
+    pipeline = load(weights[name][0])
     lifted = procrustes(pipeline.predict_from_poses(dataset.test.poses_2d[chosen]).pose_3d, truth)
     poses, titles = [], []
     for k in range(len(chosen)):
@@ -189,18 +320,25 @@ def figure_of_variant(name):
     return pose_row_3d(poses, titles, dataset.skeleton)
 
 
-figure_slider(
-    figure_of_variant,
-    ["truth", *present],
-    start=1,
-    label="variant",
-    describe=lambda name: (
-        "Four true test poses."
-        if name == "truth"
-        else f"Four test poses lifted by the variant {name}, aligned with the truth, with the "
-        "error of each in millimetres."
-    ),
-)
+if present:
+    links = ", ".join(record_link(weights[name][1], name) for name in present)
+    display(Markdown(f"Lifted here with the weights of this build's runs: {links}."))
+    display(
+        figure_slider(
+            figure_of_variant,
+            ["truth", *present],
+            start=1,
+            label="variant",
+            describe=lambda name: (
+                "Four true test poses."
+                if name == "truth"
+                else f"Four test poses lifted by the variant {name}, aligned with the truth, with "
+                "the error of each in millimetres."
+            ),
+        )
+    )
+else:
+    display(Markdown(f"**Missing**: this build has no weights of them. `{lifting.command}`"))
 
 # %% [markdown]
 # ## One question after the other
@@ -212,18 +350,11 @@ figure_slider(
 # people and motions would. Where the variants are no numbers, the first is what the others are compared
 # with.
 
+
 # %% tags=["hide-input"]
-from IPython.display import display
-
-
-def evidence(name):
-    return records_for(experiments[name], built, committed, data=data, preset=preset)
-
-
 def show_answer(name):
-    found = evidence(name)
-    display(number_table(answer_rows(found), first=name))
-    display(Markdown(answer_sentence(found)))
+    display(answer_table(evidence(name)))
+    display(Markdown(answer_sentence(evidence(name))))
 
 
 # %% [markdown]
@@ -365,12 +496,16 @@ ablation_figure(evidence("background"))
 # ```
 #
 # ```{dropdown} Solution
-# For one that leaves depth signs undecided: the consistency terms and the bone lengths accept a pose
-# and its depth flip alike, only the prior on 2D poses can tell them apart, by what the pose looks
-# like from the side. If the columns agree, the variant's poses are wrong in another way than by
-# flipping as a whole: joint by joint, or by being flat.
+# For one whose depth signs froze the wrong way over large parts of the body: `early_bl`. Its mirror
+# image fits much better than the pose itself, because the bone lengths, strong from the first step, accept
+# a pose and its depth flip alike. Where the columns agree, the poses are wrong in another way: without
+# `NF` nothing says what a person looks like from elsewhere, and depths that merely survive the trip are
+# as wrong in the mirror.
 # ```
 #
 # **Summary.** One change at a time, on the same seed and data. Each question is a file in `experiments/`;
 # `make experiments` runs all with several seeds, and [one command](../book/rerun) runs a single cell
 # of a table again.
+
+# %% tags=["hide-input"]
+provenance_box([r for found in answers.values() for r in found.records])

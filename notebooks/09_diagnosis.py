@@ -22,6 +22,10 @@
 # and an adversarial game has no value that must fall. So a training needs other numbers beside its
 # losses. They are ours.
 #
+# **The numbers.** Tables and curves that are computed here say so. The sentences below the figures give
+# the last numbers of runs' histories, with links to the records of both runs; where no such runs are
+# found, they give the command.
+#
 # **Time and device.** Seconds: this page trains nothing but a prior of some seconds. It reads the
 # histories of runs that were made to fail, each a minute or a few on one core.
 
@@ -58,6 +62,7 @@ from selfpose.diagnosis import (
     places,
 )
 from selfpose.pages import number_table, show_source
+from selfpose.provenance import provenance_box
 from selfpose.runs import DataChoice
 from selfpose.sides import SidePrior, side_accuracy
 from selfpose.stages import Runner
@@ -167,7 +172,7 @@ def monitors(pose_2d, pose_3d):
 
 said = {name: monitors(*poses) for name, poses in faults.items()}
 print("2D poses", tuple(test.poses_2d.shape), "and 3D poses", tuple(centred.shape))
-number_table(said, first="what is wrong")
+number_table(said, first="what is wrong, computed here")
 
 # %% [markdown]
 # The table reads from left to right. Exchanged sides spoil the columns on depth, too: the twin of a
@@ -340,13 +345,14 @@ figure
 # **How to see it.** The margin, D's mean answer to real drawings less that to Φ's, runs away, and the
 # loss of D goes towards zero; at a draw it is $2 \log 2 \approx 1.39$. Such a D is confident about details,
 # so when Φ changes them the margin swings back as far. The opposite is as bad: a margin of zero for long
-# means a critic that has nothing to say. A silhouette hides the damage, since it holds the 2D poses
-# whatever D does: the 2D error alone would not tell. Both runs below are without puppets and give D
-# the weight that it has in `paper`; they differ in nothing but the critic.
+# means a critic that has nothing to say. The 2D error alone would not tell. Both runs below are without
+# puppets and give D the weight that it has in `paper`; they differ in nothing but the critic. Neither is a
+# good run: so short, and without puppets, neither finds the people, and an error that wanders above the
+# mean pose's says nothing of the cause. The margin does.
 #
 # **Cure.** A smaller `lr_d`, or the gradient penalty `r1`.
 
-# %% mystnb={"figure": {"caption": "A critic with eight times the learning rate and no gradient penalty, beside the same run with the usual critic; both without puppets. Dotted: a critic that cannot tell.", "name": "fig-diagnosis-critic"}, "image": {"alt": "Four panels over the steps of two trainings on pictures: margin of the critic, its loss, the loss of the skeleton network against it, and the 2D error."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "A critic with eight times the learning rate and no gradient penalty, beside the same run with the usual critic; both without puppets, neither a good run. Dotted: a critic that cannot tell.", "name": "fig-diagnosis-critic"}, "image": {"alt": "Four panels over the steps of two trainings on pictures: margin of the critic, its loss, the loss of the skeleton network against it, and the 2D error."}} tags=["hide-input"]
 failure_figure(FAILURES["strong_critic"], found["strong_critic"])
 
 # %% tags=["hide-input"]
@@ -361,7 +367,9 @@ sentence("strong_critic")
 #
 # **How to see it.** The score of the predicted poses stays above that of real ones while their spread
 # stays small, where in a healthy run bland poses are but the beginning; the elevation settles at an
-# angle without meaning.
+# angle without meaning, the same for all. The 3D error misleads: one bland pose for everybody is never
+# far off after alignment, and it can beat the other run, whose 2D poses vary and, in a training as short
+# as this, are still wrong. Look at the spread first.
 #
 # **Cure.** `lift_from: unpaired`: Λ learns from 2D poses of people, and its terms stay out of Φ and Ω.
 
@@ -400,3 +408,6 @@ sentence("joint_lifting")
 # Losses fall in failing runs, too. Depth signs, spread, score, own against another's picture, sides, and
 # D's margin each name one cause, most of them within the first hundred steps. They are in the
 # `history.json` of every run.
+
+# %% tags=["hide-input"]
+provenance_box([r for comparison in found.values() if comparison for r in comparison.records])

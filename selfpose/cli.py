@@ -239,7 +239,9 @@ def show_errors(rows: dict[str, dict[str, float] | None]) -> None:
 def evaluate(weights: Path, choice: DataChoice, n_test: int) -> None:
     """Errors of trained WEIGHTS on a data set's test part, as JSON."""
     from selfpose.evaluation import evaluate as measure
+    from selfpose.evaluation import predict_test
     from selfpose.pipeline import load
+    from selfpose.protocols.by_dataset import protocol_numbers
 
     pipeline = load(weights)
     config = Config(
@@ -252,7 +254,11 @@ def evaluate(weights: Path, choice: DataChoice, n_test: int) -> None:
             f"{weights}: trained for {pipeline.skeleton.name!r}, the data show "
             f"{dataset.skeleton.name!r}"
         )
-    click.echo(json.dumps(measure(pipeline, dataset.test), indent=1))
+    told = measure(pipeline, dataset.test)
+    pose_3d = predict_test(pipeline, dataset.test).pose_3d
+    if named := protocol_numbers(dataset.name, pose_3d, dataset.test, dataset.skeleton):
+        told["protocols"] = named
+    click.echo(json.dumps(told, indent=1))
 
 
 @cli.command()

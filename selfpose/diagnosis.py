@@ -36,6 +36,8 @@ class Failure:
         Column → level to hold it against, as in :func:`selfpose.figures.monitor_figure`.
     older
         Column → the one to show in its place where a history was written before it was logged.
+    beside
+        Names the run that it is compared with; it differs in nothing but the cause of the failure.
     """
 
     title: str
@@ -44,6 +46,7 @@ class Failure:
     columns: Mapping[str, str]
     levels: Mapping[str, str | float] | None = None
     older: Mapping[str, str] | None = None
+    beside: str = "healthy"
 
     def __post_init__(self) -> None:
         if not self.cells or not self.columns:
@@ -131,6 +134,7 @@ FAILURES: dict[str, Failure] = {
         },
         # A critic that cannot tell the two apart has the loss 2 log 2.
         levels={"critic": 1.386, "margin": 0.0},
+        beside="usual critic",
     ),
     "joint_lifting": Failure(
         title="all together",
@@ -145,6 +149,7 @@ FAILURES: dict[str, Failure] = {
             "elevation_sd_deg": "elevation, s.d., degrees",
         },
         levels={"log_p_predicted": "log_p_unpaired", "spread_to_unpaired": 1.0},
+        beside="Λ from people's poses",
     ),
 }
 """The known failures under the names of the variants in ``experiments/diagnosis_*.yaml``."""
@@ -230,7 +235,9 @@ def find_comparison(failure: Failure, where: Sequence[tuple[str, Path]]) -> Comp
 
 def failure_figure(failure: Failure, found: Comparison | None) -> Figure:
     """The failure's monitors, healthy and failing; empty panels where no run was found."""
-    histories = {} if found is None else {"healthy": found.healthy, failure.title: found.failing}
+    histories = {}
+    if found is not None:
+        histories = {failure.beside: found.healthy, failure.title: found.failing}
     return monitor_figure(histories, failure.columns, levels=failure.levels)
 
 
@@ -261,8 +268,8 @@ def failure_sentence(failure: Failure, found: Comparison | None, *, data: str, p
     if not said:
         return f"These runs were made before the monitors existed ({_runs_text(found)})."
     return (
-        f"At the last step, failing against healthy: {'; '.join(said)} (from the histories of "
-        f"{_runs_text(found)}; one seed each)."
+        f"At the last step, {failure.title} against {failure.beside}: {'; '.join(said)} (from the "
+        f"histories of {_runs_text(found)}; one seed each)."
     )
 
 

@@ -155,7 +155,7 @@ def _samples(clip: Clip, recipe: Recipe, n_clips: int) -> list[Sample]:
     with ThreadPoolExecutor(1) as pool:
         pictures = read_pictures([clip.pictures[int(k)] for k in rows], pool)
         for row, pixels in zip(rows, pictures, strict=True):
-            shape = (pixels.shape[1], pixels.shape[0])
+            shape = pixels.shape[1::-1]
             box = subject_boxes(clip, np.array([row]), recipe, shapes=[shape])[0]
             pose = None
             if clip.poses_2d is not None:

@@ -11,8 +11,8 @@ import torch
 from tqdm import tqdm
 
 from selfpose._typing import Float, Tensor, UInt8
-from selfpose.data.crop import crop_picture, read_rgb, whole_box
-from selfpose.data.picture_files import SUFFIXES
+from selfpose.data.crop import crop_picture, read_rgb
+from selfpose.data.picture_files import SUFFIXES, whole_box
 from selfpose.files import write_whole
 from selfpose.metrics import root_centred
 from selfpose.pipeline import Prediction, load
@@ -63,7 +63,7 @@ def read_picture(path: str | Path, *, size: int) -> UInt8[Tensor, "3 H H"]:
         If there is no such file, or it is no readable picture.
     """
     pixels = read_rgb(path)
-    cropped = crop_picture(pixels, whole_box(pixels.shape[1], pixels.shape[0]), size=size)
+    cropped = crop_picture(pixels, whole_box(pixels.shape[1::-1]), size=size)
     return torch.from_numpy(cropped).permute(2, 0, 1)
 
 
@@ -112,7 +112,7 @@ def predict_pictures(weights: str | Path, pictures: Sequence[str | Path]) -> Pic
     squares, boxes = [], []
     for path in files:
         pixels = read_rgb(path)
-        boxes.append(whole_box(pixels.shape[1], pixels.shape[0]))
+        boxes.append(whole_box(pixels.shape[1::-1]))
         squares.append(torch.from_numpy(crop_picture(pixels, boxes[-1], size=size)))
     images = torch.stack(squares).permute(0, 3, 1, 2)
     prediction = pipeline.predict(images)

@@ -17,8 +17,9 @@ from selfpose.data.protocol import PoseDataset
 from selfpose.data.readers import files_digest
 from selfpose.data.source_names import FILES, GENERATED
 from selfpose.data.sources import load_dataset
-from selfpose.evaluation import evaluate
+from selfpose.evaluation import evaluate, predict_test
 from selfpose.pipeline import save
+from selfpose.protocols.by_dataset import protocol_numbers
 from selfpose.records import RECORD, Record, environment, read_record, write_run
 from selfpose.training import train
 
@@ -259,6 +260,9 @@ def run_experiment(
         },
         "baselines": baseline_errors(pipeline, dataset, supervised),
     }
+    pose_3d = predict_test(pipeline, dataset.test).pose_3d
+    if named := protocol_numbers(dataset.name, pose_3d, dataset.test, dataset.skeleton):
+        record["protocols"] = named
     seconds["evaluation"] = time.monotonic() - clock
     record["seconds"] = seconds
     # Stages count what killed attempts spent on them, too: their sum is the run's duration.

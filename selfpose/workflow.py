@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 PRESENTATION = frozenset(
     {
         *("answers", "campaign", "cli", "diagnosis", "figures", "inspection", "notebooks"),
-        *("pages", "pictures", "plots", "protocols", "provenance", "quotes", "site"),
+        *("pages", "pictures", "plots", "provenance", "quotes", "site"),
         *("site_checks", "status", "view3d", "widgets", "workflow"),
     }
 )

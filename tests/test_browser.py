@@ -40,6 +40,8 @@ NOT_OURS = [
     [".sbt-scroll-pixel-helper"],
     # colours of the highlighted code are pygments' style for the theme
     [".highlight"],
+    # docutils calls this a list and its entries something else
+    [".citation-list"],
 ]
 
 PAGE = """\

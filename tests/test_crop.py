@@ -10,8 +10,8 @@ from selfpose.data.crop import (
     crop_picture,
     points_to_crop,
     pose_to_box,
-    whole_box,
 )
+from selfpose.data.picture_files import whole_box
 from selfpose.data.reader import Camera
 
 coordinate = st.floats(-300, 300)
@@ -35,7 +35,7 @@ def test_outside_the_picture_its_border_goes_on() -> None:
     picture[:, :15] = 200
     crop = crop_picture(picture, np.array([0.0, 10.0, 20.0]), size=20)
     assert (crop[:, :18] == 200).all()
-    whole = crop_picture(picture, whole_box(30, 20), size=30)
+    whole = crop_picture(picture, whole_box((30, 20)), size=30)
     assert (whole[0] == whole[15]).all()
 
 

@@ -1,5 +1,6 @@
 """Failing runs beside healthy ones: found where they lie, from one place, and put into words."""
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -165,12 +166,16 @@ def test_the_sentence_says_the_last_numbers(tmp_path: Path) -> None:
     found = find_comparison(FAILURE, [("this build", tmp_path)])
     assert found is not None
     said = failure_sentence(FAILURE, found, data="embedded", preset="quick")
-    assert "error 7.25 against 2 (from the histories of " in said
+    assert said.startswith("At the last step, too much against healthy: error 7.25 against 2 (")
+    assert "from the histories of" in said
     assert ">diagnosis/bad/seed0</a> beside <a" in said
     for record in found.records:
         assert f'href="{record_href(record)}"' in said
     (ax,) = failure_figure(FAILURE, found).axes
     assert [line.get_label() for line in ax.lines] == ["healthy", "too much"]
+    named = dataclasses.replace(FAILURE, beside="usual")
+    (ax,) = failure_figure(named, found).axes
+    assert [line.get_label() for line in ax.lines] == ["usual", "too much"]
     old = Failure(title="x", stage="lifting", cells=FAILURE.cells, columns={"newer": "newer"})
     assert "before the monitors" in failure_sentence(old, found, data="embedded", preset="quick")
 

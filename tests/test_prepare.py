@@ -238,6 +238,20 @@ def test_frames_without_labels_or_called_invalid_are_counted(tmp_path: Path) -> 
     assert {p.n for p in plan.pieces} == {9}
 
 
+def test_the_test_part_keeps_who_where_and_which_frame(tmp_path: Path) -> None:
+    class Numbered(Sticks):
+        def clip(self, subject: int) -> Clip:
+            clip = super().clip(subject)
+            valid = np.ones(len(clip), dtype=bool)
+            valid[3] = False
+            return Clip(**{**vars(clip), "numbers": 64 * np.arange(len(clip)), "valid": valid})
+
+    test = prepare(Numbered(tmp_path), tmp_path / "out", Recipe(), progress=False).test
+    assert test.number is not None
+    assert test.number.tolist() == [64 * k for k in range(12) if k != 3]
+    assert set(test.clip or ()) == set(test.subject or ()) == {"S0"}
+
+
 def test_a_broken_picture_is_named_and_a_mended_one_is_enough(tmp_path: Path) -> None:
     source = Sticks(tmp_path)
     list(source.clips("train"))

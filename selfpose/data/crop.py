@@ -45,15 +45,6 @@ def read_rgb(path: str | Path) -> NDArray[np.uint8]:
         raise ValueError(f"{path}: not a readable picture ({error})") from error
 
 
-def whole_box(width: int, height: int) -> NDArray[np.float64]:
-    """The square (centre x, centre y, side) px that holds a whole picture.
-
-    >>> whole_box(40, 20).tolist()
-    [20.0, 10.0, 40.0]
-    """
-    return np.array([width / 2, height / 2, max(width, height)], dtype=float)
-
-
 def pose_to_box(pose: NDArray[np.floating], *, margin: float = BOX_MARGIN) -> NDArray[np.float64]:
     """The square about a 2D pose: (..., J, 2) px → (..., 3) centre x, centre y, side.
 
@@ -145,5 +136,4 @@ __all__ = [
     "points_to_crop",
     "pose_to_box",
     "read_rgb",
-    "whole_box",
 ]

@@ -8,8 +8,9 @@ second, so that "every 64th frame" is those with ``number % 64 == 0``.
 Train S1, S5, S6, S7, S8; test S9, S11. In three sequences of S9 the 3D poses do not lie where the
 pictures show the person; papers leave them out or not, and seldom say. Their names depend on the
 tool: ``Greeting``, ``SittingDown 1`` and ``Waiting 1`` by the files' names, ``Greeting-2``,
-``SittingDown-2`` and ``Waiting-1`` by h36m-fetch's count. All their frames are marked invalid;
-``drop_bad_s9=True`` leaves them out.
+``SittingDown-2`` and ``Waiting-1`` by h36m-fetch's count. They are kept, and the protocol
+(:mod:`selfpose.protocols.human36m`) reports numbers with and without them; ``drop_bad_s9=True``
+leaves them out.
 
 Source: Ionescu, Papava, Olaru, Sminchisescu, Human3.6M, PAMI 2014.
 """
@@ -62,11 +63,9 @@ def _activity(sequence: str) -> str:
     return _ACTIVITY.get(name, name)
 
 
-def _marked(clip: Clip, sequence: str, *, drop: bool) -> Clip | None:
-    """Frames of a bad sequence of S9 are invalid, or the clip is left out."""
-    if clip.subject != "S9" or sequence not in BAD_S9 + BAD_S9_FETCH:
-        return clip
-    return None if drop else dataclasses.replace(clip, valid=np.zeros(len(clip), dtype=bool))
+def _is_left_out(clip: Clip, sequence: str, *, drop: bool) -> bool:
+    """Whether this is one of the bad sequences of S9, and these are not wanted."""
+    return drop and clip.subject == "S9" and sequence in BAD_S9 + BAD_S9_FETCH
 
 
 class MMPoseHuman36M:
@@ -139,9 +138,8 @@ class MMPoseHuman36M:
                 )
             if n == 0:
                 require_plausible(clip, self.skeleton, path=path)
-            marked = _marked(clip, clip.name.split("/")[1], drop=self._drop)
-            if marked is not None:
-                yield dataclasses.replace(marked, static=True)
+            if not _is_left_out(clip, clip.name.split("/")[1], drop=self._drop):
+                yield dataclasses.replace(clip, static=True)
 
     def describe(self) -> dict[str, object]:
         """Facts for records."""
@@ -225,9 +223,8 @@ class VideoPose3DHuman36M:
                     if first:
                         require_plausible(clip, self.skeleton, path=self._path_3d)
                         first = False
-                    marked = _marked(clip, sequence, drop=self._drop)
-                    if marked is not None:
-                        yield marked
+                    if not _is_left_out(clip, sequence, drop=self._drop):
+                        yield clip
 
     def _sequence(
         self, subject: str, sequence: Any, value: Any, flat: dict[Any, Any]
@@ -380,9 +377,8 @@ class FetchHuman36M:
                     if first:
                         require_plausible(clip, self.skeleton, path=path)
                         first = False
-                    marked = _marked(clip, path.parent.name, drop=self._drop)
-                    if marked is not None:
-                        yield marked
+                    if not _is_left_out(clip, path.parent.name, drop=self._drop):
+                        yield clip
 
     def _read(self, path: Path, subject: str) -> Iterator[Clip]:
         with open_h5(path) as file:
@@ -507,7 +503,7 @@ def _facts(source: str, joints: str, units: str, drop: bool) -> dict[str, object
         "units": units,
         "frame_rate": _FPS,
         "subjects": {split: list(SUBJECTS[split]) for split in SPLITS},
-        "bad_s9": "left out" if drop else "kept, marked invalid",
+        "bad_s9": "left out" if drop else "kept",
     }
 
 

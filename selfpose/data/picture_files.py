@@ -106,7 +106,11 @@ def size_text(size: Sequence[int | float]) -> str:
 
 
 def whole_box(size: Size | NDArray[np.float64]) -> NDArray[np.float64]:
-    """Widths and heights (…, 2) → squares (…, 3) that hold the whole picture."""
+    """Widths and heights (…, 2) → squares (…, 3), centre and side, that hold the whole picture.
+
+    >>> whole_box((40, 20)).tolist()
+    [20.0, 10.0, 40.0]
+    """
     size = np.asarray(size, dtype=np.float64)
     return np.concatenate([size / 2, size.max(axis=-1, keepdims=True)], axis=-1)
 

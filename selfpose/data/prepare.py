@@ -27,8 +27,8 @@ from selfpose.data.crop import (
     points_to_crop,
     pose_to_box,
     read_rgb,
-    whole_box,
 )
+from selfpose.data.picture_files import whole_box
 from selfpose.data.plan import PARTS, Part, Piece, Plan, Recipe, Usable, make_plan
 from selfpose.data.prepared import FORMAT, MANIFEST, file_crc32, open_prepared
 from selfpose.data.protocol import PoseDataset
@@ -90,6 +90,7 @@ def _make_arrays(folder: Path, skeleton: Skeleton, plan: Plan, recipe: Recipe) -
         "test.sequence": ((n["test"],), "int64"),
         "test.poses_2d": ((n["test"], joints, 2), "float32"),
         "test.poses_3d": ((n["test"], joints, 3), "float32"),
+        "test.number": ((n["test"],), "int64"),
     }
     if plan.all_have("unlabelled", "poses_2d") and plan.all_have("unlabelled", "poses_3d"):
         shapes["ceiling.poses_2d"] = ((n["unlabelled"], joints, 2), "float32")
@@ -212,7 +213,7 @@ class _Writer:
     ) -> None:
         """Crops of some pictures, with the foreground and the labels that belong to them."""
         size, arrays = self.recipe.image_size, self.arrays
-        shapes = [(p.shape[1], p.shape[0]) for p in pictures]
+        shapes = [p.shape[1::-1] for p in pictures]
         boxes = subject_boxes(clip, block, self.recipe, shapes=shapes)
         crops = []
         for picture, box, frame in zip(pictures, boxes, frames, strict=False):
@@ -229,6 +230,8 @@ class _Writer:
             arrays["unlabelled.foreground"][rows] = front.numpy()
             if rows.start == piece.first:  # one background a clip: as its first crop sees it
                 arrays["unlabelled.backgrounds"][self.scene[clip.name]] = scenes[0]
+        if piece.part == "test":
+            arrays["test.number"][rows] = block if clip.numbers is None else clip.numbers[block]
         part = "test" if piece.part == "test" else "ceiling"
         if f"{part}.poses_2d" in arrays:
             flat: Any = np.nan
@@ -270,7 +273,7 @@ def subject_boxes(
                 except ValueError as error:
                     raise ValueError(f"clip {clip.name!r}: {error}") from error
     assert shapes is not None
-    return np.stack([whole_box(width, height) for width, height in shapes])
+    return np.stack([whole_box(shape) for shape in shapes])
 
 
 def read_pictures(frames: list[Frame], pool: ThreadPoolExecutor) -> Iterator[NDArray[np.uint8]]:
@@ -327,7 +330,7 @@ def _finish(reader: Reader, folder: Path, plan: Plan, arrays: Arrays, recipe: Re
             "relative_bone_lengths": bones,
             "background": "median of each clip" if plan.shows_background else "none",
         },
-        "activity": [[p.activity or "any", p.n] for p in plan.of("test")],
+        "test": [[p.activity or "any", p.subject, p.clip, p.n] for p in plan.of("test")],
         "crc32": {name: file_crc32(folder / f"{name}.npy") for name in arrays},
     }
     text = json.dumps(manifest, indent=1)

@@ -12,7 +12,7 @@ from selfpose._typing import Tensor
 from selfpose.data.protocol import ImageSet, LabelledSet, PoseDataset
 from selfpose.skeleton import Skeleton
 
-FORMAT = 1
+FORMAT = 2
 """Version of the folder's layout; another one is prepared anew."""
 MANIFEST = "manifest.json"
 
@@ -94,15 +94,18 @@ def open_prepared(folder: str | Path) -> PoseDataset:
             poses_3d=tensor("ceiling.poses_3d"),
             activity=("any",) * len(unlabelled["images"]),
         )
+    test: dict[str, Any] = {
+        key: tensor(f"test.{key}")
+        for key in ("images", "sequence", "poses_2d", "poses_3d", "number")
+    }
+    for k, key in enumerate(("activity", "subject", "clip")):
+        test[key] = tuple(clip[k] for clip in manifest["test"] for _ in range(clip[-1]))
     return PoseDataset(
         name=manifest["name"],
         skeleton=Skeleton.from_dict(manifest["skeleton"]),
         unlabelled=ImageSet(**unlabelled),
         unpaired=tensor("unpaired"),
-        test=LabelledSet(
-            **{k: tensor(f"test.{k}") for k in ("images", "sequence", "poses_2d", "poses_3d")},
-            activity=tuple(name for name, n in manifest["activity"] for _ in range(n)),
-        ),
+        test=LabelledSet(**test),
         ceiling=ceiling,
         provenance=manifest["provenance"],
     )

@@ -83,19 +83,27 @@ class LabelledSet(ImageSet):
         (N, J, 3) float32 millimetres, camera frame (x right, y down, z forward).
     activity
         N names of what the person does, for tables by activity.
+    subject, clip, number
+        Who each picture shows, the source's name of its clip, and the frame's number there, where a
+        protocol of evaluation asks for them.
     """
 
     poses_2d: Float[Tensor, "N J 2"]
     poses_3d: Float[Tensor, "N J 3"]
     activity: tuple[str, ...]
+    subject: tuple[str, ...] | None = None
+    clip: tuple[str, ...] | None = None
+    number: Int[Tensor, " N"] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         n = len(self.images)
         _check_shape("poses_2d", self.poses_2d, (n, None, 2), "2D joints")
         _check_shape("poses_3d", self.poses_3d, (n, self.poses_2d.shape[1], 3), "3D joints")
-        if len(self.activity) != n:
-            raise ValueError(f"activity: expected {n} names, got {len(self.activity)}")
+        for what in ("activity", "subject", "clip", "number"):
+            values = getattr(self, what)
+            if values is not None and len(values) != n:
+                raise ValueError(f"{what}: expected {n} of them, one a picture, got {len(values)}")
         if self.knows_2d:
             _check_finite("poses_2d", self.poses_2d)
         if self.knows_3d:

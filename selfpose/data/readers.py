@@ -25,7 +25,8 @@ from selfpose.names import refuse_unknown
 READERS: dict[str, tuple[str, str]] = {
     "folder": ("selfpose.data.folder", "PictureFolder"),
     "coco": ("selfpose.data.coco", "CocoKeypoints"),
-    "human36m": ("selfpose.data.human36m", "MMPoseHuman36M"),
+    "human36m": ("selfpose.data.human36m", "Human36M"),
+    "human36m-mmpose": ("selfpose.data.human36m", "MMPoseHuman36M"),
     "human36m-videopose3d": ("selfpose.data.human36m", "VideoPose3DHuman36M"),
     "human36m-fetch": ("selfpose.data.human36m", "FetchHuman36M"),
     "mpi-inf-3dhp": ("selfpose.data.mpi_inf_3dhp", "MPIInf3DHP"),
@@ -182,7 +183,12 @@ def _rows_of(part: SomeSet, rows: Tensor | None) -> SomeSet:
         changed["foreground"] = part.foreground[rows]
     if isinstance(part, LabelledSet):
         changed |= {"poses_2d": part.poses_2d[rows], "poses_3d": part.poses_3d[rows]}
-        changed["activity"] = tuple(part.activity[k] for k in rows.tolist())
+        for name in ("activity", "subject", "clip"):
+            values = getattr(part, name)
+            if values is not None:
+                changed[name] = tuple(values[k] for k in rows.tolist())
+        if part.number is not None:
+            changed["number"] = part.number[rows]
     return replace(part, **changed)
 
 

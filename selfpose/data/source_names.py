@@ -10,6 +10,7 @@ FILES: tuple[str, ...] = (
     "folder",
     "coco",
     "human36m",
+    "human36m-mmpose",
     "human36m-videopose3d",
     "human36m-fetch",
     "mpi-inf-3dhp",
