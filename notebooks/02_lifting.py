@@ -54,6 +54,7 @@ from selfpose.networks import Lifter, ResidualBlock
 from selfpose.pages import number_table, show_source
 from selfpose.runs import DataChoice
 from selfpose.training import build_pipeline
+from selfpose.view3d import pose_view, pose_views
 from selfpose.widgets import figure_slider
 
 plots.use_style()
@@ -187,13 +188,38 @@ def describe_ray(d):
     )
 
 
+shifts = [round(-1.2 + 0.2 * n, 1) for n in range(13)]
 figure_slider(
     show_ray,
-    [round(-1.2 + 0.2 * n, 1) for n in range(13)],
+    shifts,
     label="wrist depth",
     format=lambda d: f"{d:+.1f}",
     describe=describe_ray,
     start=6,
+)
+
+# %% [markdown]
+# The same in your hands. It opens as the camera sees it: move the slider to an end, and the two
+# poses still lie over each other, up to a little perspective. Then turn them by a quarter.
+
+# %% tags=["hide-input"]
+moved = torch.stack([with_wrist_depth(d) for d in shifts])
+distances = (moved[:, wrist] - moved[shifts.index(0.0), wrist]).norm(dim=-1)
+pose_view(
+    {"lifted": moved, "true depths": moved[shifts.index(0.0)]},
+    skeleton,
+    label="One joint along its ray",
+    description="A pose whose right wrist slides along the camera's ray, over the true pose.",
+    frames=[f"{d:+.1f}" for d in shifts],
+    frame_label="depth of the right wrist",
+    frame_descriptions=[
+        f"Right wrist moved by {d:+.1f} in depth, so that it is {float(away):.1f} hip–head lengths "
+        "from its true place."
+        for d, away in zip(shifts, distances, strict=True)
+    ],
+    start=len(shifts) - 1,
+    azimuth=0,
+    elevation=0,
 )
 
 # %% [markdown]
@@ -210,6 +236,20 @@ bodies = {
     "flipped": lift(plane, -true_depth),
 }
 plots.pose_row_3d([v[k] for v in bodies.values()], list(bodies), skeleton, view=(8.0, -25.0))
+
+# %% [markdown]
+# Here they open as their camera sees them, and one cannot tell which is which. Turn them.
+
+# %% tags=["hide-input"]
+pose_views(
+    {name: v[k] for name, v in bodies.items()},
+    skeleton,
+    label="True, flat, flipped",
+    description="Three poses that look the same from the camera and differ as soon as they turn.",
+    azimuth=0,
+    elevation=0,
+    height=240,
+)
 
 # %% [markdown]
 # On the whole test set, with the names that say which variant of a metric it is: *P-MPJPE* is the
@@ -242,7 +282,8 @@ number_table(
 #
 # Could the picture tell a pose from its flip after all? Up close, yes: near things are larger. The
 # slider moves the camera away from one and the same body and enlarges the picture accordingly. The
-# coloured figure is the pose, the grey one its flip.
+# coloured figure is the pose, the grey one its flip. Below the slider is what the camera looks at, in
+# 3D; at first from a little aside.
 
 # %% tags=["hide-input"]
 body = root_centred(bodies["true"][k], skeleton.root)
@@ -281,6 +322,18 @@ figure_slider(
         f"{100 * difference_from(distance):.1f} % of the body's radius, on average over the joints."
     ),
     start=5,
+)
+
+# %% tags=["hide-input"]
+pose_view(
+    {"the pose": body, "its flip": flipped_body},
+    skeleton,
+    label="A pose and its flip",
+    description="Seen from the front the two cover each other; seen from the side, each is the "
+    "mirror image of the other.",
+    azimuth=-20,
+    elevation=0,
+    height=260,
 )
 
 # %% [markdown]

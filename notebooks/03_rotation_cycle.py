@@ -47,6 +47,7 @@ from selfpose import losses, plots
 from selfpose.baselines import true_depth_offsets
 from selfpose.camera import (
     DEPTH_OFFSET,
+    azimuth_rotation,
     elevation_rotation,
     lift,
     rotate_about_root,
@@ -58,6 +59,7 @@ from selfpose.pipeline import load
 from selfpose.records import published_weights
 from selfpose.runs import DataChoice
 from selfpose.training import build_pipeline
+from selfpose.view3d import pose_views
 from selfpose.widgets import figure_slider_2d
 
 plots.use_style()
@@ -205,17 +207,86 @@ for place, (title, pose) in enumerate(panels, start=1):
 figure
 
 # %% [markdown]
+# ## Turn it: the trip, step by step
+#
+# The same trip in 3D, each step a position of the slider: the lifted pose is set upright, turned
+# about the true vertical, tilted as the other camera sees it, projected (a sheet), lifted again, and
+# brought back. The first Λ is the one of the figure, right and then flat. The second, where it is
+# there, was trained and published with this book. Dashed is the way of a Λ that is right both times.
+
+# %% tags=["hide-input"]
+published = published_weights("lifting", "selfpose", dataset.name)
+trained = load(published[0]).lifter if published else None
+STEPS = {
+    "1 · v": "lifted",
+    "2 · upright": "the elevation taken out",
+    "3 · turned": "turned about the true vertical",
+    "4 · ṽ": "an elevation put back in: what the other camera looks at",
+    "5 · ỹ": "projected: all depths are gone",
+    "6 · ṽ′": "lifted again",
+    "7 · v′": "turned back",
+}
+
+
+def steps_of(c: Cycle, taken_out, azimuth, put_back):
+    """The trip of pose `k` in seven 3D poses; a projected pose is shown as a sheet."""
+    upright = elevation_rotation(taken_out[k]).mT
+    turned = azimuth_rotation(azimuth[k]) @ upright
+    poses = [rotate_about_root(c.pose_3d[k], R, root=skeleton.root) for R in (upright, turned)]
+    sheet = lift(c.pose_2d_rotated[k], torch.zeros(skeleton.n_joints))
+    ahead = (c.pose_3d_rotated[k], sheet, c.pose_3d_relifted[k], c.pose_3d_back[k])
+    # the last turn of the three is the whole of R: the steps shown are those that the cycle took
+    whole = elevation_rotation(put_back[k]) @ turned
+    assert torch.allclose(whole, c.rotation[k], atol=1e-5)
+    return torch.stack([c.pose_3d[k], *poses, *ahead])
+
+
+trips = {"right, then flat": steps_of(shown, elevation, *quarter)}
+if trained:
+    with torch.no_grad():
+        its_elevation = trained(plane)[1]
+        its_angles = (quarter[0], its_elevation)
+        its_trip = rotation_cycle(plane, trained, root=skeleton.root, angles=its_angles)
+    trips["trained Λ"] = steps_of(its_trip, its_elevation, *its_angles)
+right_way = steps_of(trip(true_depth, angles=quarter), elevation, *quarter)
+
+
+def error_text(way, number):
+    """How far the second lifting, and what came back, is from where it should be."""
+    first, then = {6: ("ṽ", "ṽ′"), 7: ("v", "v′")}[number]
+    apart = way[number - 1] - way[{6: 3, 7: 0}[number]]
+    return f"{then} is {float(apart.norm(dim=-1).mean()):.2f} from {first}"
+
+
+words = [f"{step[4:]}: {text}." for step, text in STEPS.items()]
+for number in (6, 7):
+    errors = "; ".join(f"{name}, {error_text(way, number)}" for name, way in trips.items())
+    words[number - 1] += f" On average over the joints, in hip–head lengths: {errors}."
+pose_views(
+    {name: {"this Λ": way, "right both times": right_way} for name, way in trips.items()},
+    skeleton,
+    label="Round the cycle",
+    description="A pose on its trip to another camera and back, and where it should be (dashed).",
+    frames=list(STEPS),
+    frame_label="step",
+    frame_descriptions=words,
+    azimuth=0,
+    elevation=0,
+)
+
+# %% [markdown]
+# At step 6 the flat answer is no longer the body that was turned. At step 7 the mistake has come home:
+# the pose is wrong in the *picture* too, by $y' \ne y$, and that is where a Λ without labels is told.
+#
 # ## Turn it: all round the pose
 #
-# What the other camera sees, $\tilde y$, for one and the same 2D pose lifted in several ways; the
-# last, where it is there, is a Λ that was trained and published with this book. At azimuth 0° they agree, if the elevation put back is the one taken out. A quarter turn away
-# the flat pose is a line, and the flipped one leans the wrong way.
+# What the other camera sees, $\tilde y$, for one and the same 2D pose lifted in several ways; the last,
+# where it is there, is the trained Λ. At azimuth 0° they agree, if the elevation put back is the one
+# taken out. A quarter turn away the flat pose is a line, and the flipped one leans the wrong way.
 
 # %% tags=["hide-input"]
 ways = {"true depths": true_depth, "flat": zero, "flipped": -true_depth}
-published = published_weights("lifting", "selfpose", dataset.name)
-if published:
-    trained = load(published[0]).lifter
+if trained:
     with torch.no_grad():
         ways["trained Λ"] = trained(plane)[0]
 
@@ -295,7 +366,7 @@ lifters = {
     "the same, all turned alike": trip(true_depth, common, angles=quarter),
     "true, then an error for each pose": trip(true_depth, own),
 }
-if published:
+if trained:
     with torch.no_grad():
         lifters["the trained Λ"] = rotation_cycle(plane, trained, root=skeleton.root, angles=angles)
 table = {

@@ -154,6 +154,52 @@ ax.set(xlabel="components kept", ylabel="variance left out")
 figure
 
 # %% [markdown]
+# ## Turn it: how many components make a person?
+#
+# A test pose (grey) and what is left of it when only its first components are kept. What the
+# components that the flow keeps cannot say, the prior cannot judge.
+
+# %% tags=["hide-input"]
+held = sets["test set"]
+odd = int((held.flatten(1) - spectrum.mean).norm(dim=1).argsort()[(9 * len(held)) // 10])
+
+
+def with_components(n_kept):
+    """The test poses from their first components."""
+    code = spectrum(held.flatten(1))
+    code[:, n_kept:] = 0
+    return spectrum.inverse(code).unflatten(1, (skeleton.n_joints, 2))
+
+
+def show_components(n_kept):
+    figure = plots.new_figure(3.2, 3.2)
+    ax = figure.add_subplot()
+    plots.draw_pose_2d(ax, held[odd], skeleton, colour="#bbbbbb", linewidth=4, joints=False)
+    plots.draw_pose_2d(ax, with_components(n_kept)[odd], skeleton, linewidth=1.8)
+    ax.set(xlim=(-0.17, 0.17), ylim=(0.18, -0.16))
+    ax.set_axis_off()
+    return figure
+
+
+def describe_components(n_kept):
+    missed = (with_components(n_kept) - held).norm(dim=-1).mean(dim=1)
+    return (
+        f"{n_kept} of {len(spectrum.scale)} components: the joints of this pose are off by "
+        f"{1000 * float(missed[odd]):.0f} % of the hip–head length, those of the test set by "
+        f"{1000 * float(missed.mean()):.1f} %, on average."
+    )
+
+
+counts = sorted({1, 2, 3, 5, 8, 12, 16, 20, config.flow_components, len(spectrum.scale)})
+figure_slider(
+    show_components,
+    [count for count in counts if count <= len(spectrum.scale)],
+    label="components",
+    describe=describe_components,
+    start=3,
+)
+
+# %% [markdown]
 # ## Training
 #
 # By maximum likelihood, on the unpaired poses and their mirror twins. Two flows, to see what one
@@ -234,6 +280,65 @@ print("poses", tuple(kept.shape), "→ noise", tuple(noise.shape))
 print(f"code → noise → code, largest error: {float((code_back - code).abs().max()):.1e}")
 print(f"pose → noise → pose, mean error: {float(missed_px.norm(dim=-1).mean()):.2f} px")
 print(f"the noise of test poses: mean {float(noise.mean()):+.2f}, s.d. {float(noise.std()):.2f}")
+
+# %% [markdown]
+# ## Turn it: from noise to pose
+#
+# The inverse goes through the blocks one by one. Here it is stopped on the way: the blocks that are
+# still to come only rotate, and neither scale nor shift. With no block at all, noise is read as if it
+# were a PCA code, which gives each component its right spread and forgets how they depend on each
+# other. Every block adds some of that. Left: 400 draws in their first two components, over the poses
+# learnt from. Right: three of the draws as poses.
+
+# %% tags=["hide-input"]
+draws = torch.randn(400, flow.n_components, generator=torch.Generator().manual_seed(seed))
+
+
+@torch.no_grad()
+def codes_after(n_blocks):
+    """Noise → codes, (400, K), by the first `n_blocks` of the way back; the others only rotate."""
+    code = draws
+    for done, block in enumerate(reversed(flow.blocks)):
+        code = block.inverse(code) if done < n_blocks else code @ block.rotation.mT
+    return code
+
+
+with torch.no_grad():
+    learnt_codes = flow.pca(sets["learnt from"][:800].flatten(1))
+
+
+def show_blocks(n_blocks):
+    figure = plots.new_figure(7.0, 2.7)
+    cloud, *bodies = figure.subplots(1, 4, width_ratios=[1.5, 1, 1, 1])
+    code = codes_after(n_blocks)
+    cloud.scatter(*learnt_codes[:, :2].T, s=5, color="#bbbbbb", label="learnt from")
+    cloud.scatter(*code[:, :2].T, s=5, color="#D55E00", label="drawn")
+    cloud.set(xlim=(-3.5, 3.5), ylim=(-3.5, 3.5), xlabel="component 1", ylabel="component 2")
+    cloud.legend(loc="upper right", fontsize=7)
+    for ax, pose in zip(bodies, flow.pca.inverse(code[:3]), strict=True):
+        plots.draw_pose_2d(ax, pose.unflatten(0, (-1, 2)), skeleton, linewidth=1.6, joints=False)
+        ax.set(xlim=(-0.12, 0.12), ylim=(0.16, -0.15))
+        ax.set_axis_off()
+    return figure
+
+
+@torch.no_grad()
+def describe_blocks(n_blocks):
+    poses = flow.pca.inverse(codes_after(n_blocks)).unflatten(1, (-1, 2))
+    return (
+        f"After {n_blocks} of {len(flow.blocks)} blocks: half of the 400 draws are likelier than "
+        f"{float(flow.log_prob(poses).median()):.0f} nats; of real test poses, than "
+        f"{float(flow.log_prob(kept).median()):.0f}."
+    )
+
+
+figure_slider(
+    show_blocks,
+    list(range(len(flow.blocks) + 1)),
+    label="blocks",
+    describe=describe_blocks,
+    start=len(flow.blocks),
+)
 
 # %% [markdown]
 # ## Turn it: samples

@@ -50,7 +50,7 @@ from pathlib import Path
 import torch
 from IPython.display import Markdown, display
 
-from selfpose.answers import ablation_figure, answer_sentence, answer_table, records_for
+from selfpose.answers import ablation_figure, answer_sentence, answer_table, describe, records_for
 from selfpose.config import BASE_TERMS, LIFTING_TERMS, Config
 from selfpose.figures import error_bars
 from selfpose.lifting import lifting_terms
@@ -225,8 +225,11 @@ def figure_of_term(term):
             continue
         colour = {reference: "#0072B2", variant: "#D55E00"}.get(name, "#cccccc")
         right.barh(row, mean(values), color=colour, height=0.7)
-    labels = [name.replace("drop_", "without ").replace("_", " ") for name in found.variants]
-    right.set_yticks(range(len(labels)), labels)
+    labels = [
+        describe(changed) if set(changed) == {"drop"} and name != "base_only" else name
+        for name, changed in found.experiment.variants.items()
+    ]
+    right.set_yticks(range(len(labels)), [label.replace("_", " ") for label in labels])
     right.set_ylim(len(labels) - 0.5, -0.5)
     right.set_xlabel(measure.label, fontsize=8)
     for ax in (left, right):

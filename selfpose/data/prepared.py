@@ -83,7 +83,9 @@ def open_prepared(folder: str | Path) -> PoseDataset:
         return torch.from_numpy(np.load(folder / f"{name}.npy", mmap_mode="c"))
 
     known = manifest["crc32"]
-    unlabelled = {key: tensor(f"unlabelled.{key}") for key in ("images", "sequence")}
+    unlabelled: dict[str, Any] = {
+        key: tensor(f"unlabelled.{key}") for key in ("images", "sequence")
+    }
     if "unlabelled.foreground" in known:
         unlabelled |= {key: tensor(f"unlabelled.{key}") for key in ("foreground", "backgrounds")}
     ceiling = None
