@@ -212,7 +212,9 @@ figure
 # The same trip in 3D, each step a position of the slider: the lifted pose is set upright, turned
 # about the true vertical, tilted as the other camera sees it, projected (a sheet), lifted again, and
 # brought back. The first Λ is the one of the figure, right and then flat. The second, where it is
-# there, was trained and published with this book. Dashed is the way of a Λ that is right both times.
+# there, was trained and published with this book. Dashed is the way of a Λ that is right both times;
+# no loss sees it. The words below the slider give the errors that losses do see: of the second lifting,
+# and of what came back.
 
 # %% tags=["hide-input"]
 published = published_weights("lifting", "selfpose", dataset.name)
@@ -254,8 +256,12 @@ right_way = steps_of(trip(true_depth, angles=quarter), elevation, *quarter)
 def error_text(way, number):
     """How far the second lifting, and what came back, is from where it should be."""
     first, then = {6: ("ṽ", "ṽ′"), 7: ("v", "v′")}[number]
-    apart = way[number - 1] - way[{6: 3, 7: 0}[number]]
-    return f"{then} is {float(apart.norm(dim=-1).mean()):.2f} from {first}"
+    pose, truth = way[number - 1], way[{6: 3, 7: 0}[number]]
+    text = f"{then} is {float((pose - truth).norm(dim=-1).mean()):.2f} from {first}"
+    if number < 7:
+        return text
+    apart = project_ahead(pose) - project_ahead(truth)
+    return f"{text} and y′ is {DEPTH_OFFSET * float(apart.norm(dim=-1).mean()):.2f} from y"
 
 
 words = [f"{step[4:]}: {text}." for step, text in STEPS.items()]

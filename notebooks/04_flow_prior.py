@@ -122,10 +122,12 @@ block.rotation = torch.linalg.qr(block.rotation).Q  # orthogonal to double preci
 for parameter in block.parameters():
     torch.nn.init.normal_(parameter, std=0.3)
 x = torch.randn(5, 6, dtype=torch.float64)
-y, log_det = block(x)
-jacobian = torch.func.jacrev(lambda one: block(one)[0])(x[0])
+with torch.no_grad():
+    y, log_det = block(x)
+    back = block.inverse(y)
+jacobian = torch.func.jacrev(lambda one: block(one)[0])(x[0]).detach()
 print("x", tuple(x.shape), "→ y", tuple(y.shape), "and log-determinant", tuple(log_det.shape))
-print(f"largest |x − inverse(y)|: {float((block.inverse(y) - x).abs().max()):.1e}")
+print(f"largest |x − inverse(y)|: {float((back - x).abs().max()):.1e}")
 print(
     f"log-determinant: {float(log_det[0]):.6f}, of the Jacobian: "
     f"{float(torch.linalg.slogdet(jacobian).logabsdet):.6f}"
@@ -162,6 +164,7 @@ figure
 # %% tags=["hide-input"]
 held = sets["test set"]
 odd = int((held.flatten(1) - spectrum.mean).norm(dim=1).argsort()[(9 * len(held)) // 10])
+reach = 1.3 * float(held[odd].abs().max())
 
 
 def with_components(n_kept):
@@ -172,11 +175,11 @@ def with_components(n_kept):
 
 
 def show_components(n_kept):
-    figure = plots.new_figure(3.2, 3.2)
+    figure = plots.new_figure(3.0, 3.0)
     ax = figure.add_subplot()
     plots.draw_pose_2d(ax, held[odd], skeleton, colour="#bbbbbb", linewidth=4, joints=False)
     plots.draw_pose_2d(ax, with_components(n_kept)[odd], skeleton, linewidth=1.8)
-    ax.set(xlim=(-0.17, 0.17), ylim=(0.18, -0.16))
+    ax.set(xlim=(-reach, reach), ylim=(reach, -reach))
     ax.set_axis_off()
     return figure
 
@@ -284,11 +287,12 @@ print(f"the noise of test poses: mean {float(noise.mean()):+.2f}, s.d. {float(no
 # %% [markdown]
 # ## Turn it: from noise to pose
 #
-# The inverse goes through the blocks one by one. Here it is stopped on the way: the blocks that are
-# still to come only rotate, and neither scale nor shift. With no block at all, noise is read as if it
-# were a PCA code, which gives each component its right spread and forgets how they depend on each
-# other. Every block adds some of that. Left: 400 draws in their first two components, over the poses
-# learnt from. Right: three of the draws as poses.
+# The inverse goes through the blocks one by one. Here it is stopped on the way: the blocks still to
+# come only rotate, and neither scale nor shift. With no block at all, noise is read as if it were a
+# PCA code: each component has its right spread, and how they depend on each other is forgotten. The
+# blocks put that back. They were trained for the end of the way, so that in between a draw may be
+# worse than at its start: compare the first position and the last. Left: 400 draws in their first two
+# components (orange) over poses learnt from (grey). Right: three of the draws as poses.
 
 # %% tags=["hide-input"]
 draws = torch.randn(400, flow.n_components, generator=torch.Generator().manual_seed(seed))
@@ -311,10 +315,9 @@ def show_blocks(n_blocks):
     figure = plots.new_figure(7.0, 2.7)
     cloud, *bodies = figure.subplots(1, 4, width_ratios=[1.5, 1, 1, 1])
     code = codes_after(n_blocks)
-    cloud.scatter(*learnt_codes[:, :2].T, s=5, color="#bbbbbb", label="learnt from")
-    cloud.scatter(*code[:, :2].T, s=5, color="#D55E00", label="drawn")
+    cloud.scatter(*learnt_codes[:, :2].T, s=5, color="#bbbbbb")
+    cloud.scatter(*code[:, :2].T, s=5, color="#D55E00")
     cloud.set(xlim=(-3.5, 3.5), ylim=(-3.5, 3.5), xlabel="component 1", ylabel="component 2")
-    cloud.legend(loc="upper right", fontsize=7)
     for ax, pose in zip(bodies, flow.pca.inverse(code[:3]), strict=True):
         plots.draw_pose_2d(ax, pose.unflatten(0, (-1, 2)), skeleton, linewidth=1.6, joints=False)
         ax.set(xlim=(-0.12, 0.12), ylim=(0.16, -0.15))

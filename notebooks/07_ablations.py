@@ -207,13 +207,13 @@ def figure_of_term(term):
     reference = found.variants[0]
     figure = new_figure(7.0, 3.1)
     left, right = figure.subplots(1, 2, width_ratios=[1.2, 1])
-    for name, colour in ((reference, "#0072B2"), (variant, "#D55E00")):
+    for name, colour, dashes in ((reference, "#0072B2", "-"), (variant, "#D55E00", "--")):
         for k, r in enumerate(found.of(name)):
             history = read_history((RESULTS if found.committed else Path(runs)) / r["path"])[stage]
             logged = history[measure.column].dropna() if measure.column in history else []
             label = {reference: "all terms", variant: f"without {term}"}[name] if k == 0 else None
             if len(logged):
-                left.plot(logged.index, logged, color=colour, label=label)
+                left.plot(logged.index, logged, dashes, color=colour, label=label)
     if left.lines:
         left.legend(fontsize=8)
     left.set_xlabel("step", fontsize=8)

@@ -19,7 +19,7 @@ from selfpose.evaluation import (
 )
 from selfpose.imaging import draw, encode
 from selfpose.losses import redrawing_loss, regressor_loss
-from selfpose.metrics import root_centred
+from selfpose.metrics import procrustes, root_centred
 from selfpose.optimise import decay_rate, descend, numbers
 from selfpose.pipeline import PosePipeline, Prediction, images_to_input
 from selfpose.skeleton import Skeleton, mirror_pose
@@ -33,6 +33,10 @@ def flat_pose(pipeline: PosePipeline, prediction: Prediction) -> Float[Tensor, "
     return lift(plane, torch.zeros_like(plane[..., 0]), delta=pipeline.architecture.delta)
 
 
+MEAN_OF = 2048
+"""Poses, spread over the training part, that a mean by alignment is taken of."""
+
+
 def facing_angle(pose: Float[Tensor, "*b J 3"], skeleton: Skeleton) -> Float[Tensor, "*b"]:
     """Azimuth of the line from right to left, averaged over the mirror pairs (radians)."""
     if not skeleton.mirror_pairs:
@@ -43,18 +47,28 @@ def facing_angle(pose: Float[Tensor, "*b J 3"], skeleton: Skeleton) -> Float[Ten
 
 
 def mean_pose_3d(labels: LabelledSet, skeleton: Skeleton) -> Float[Tensor, "J 3"]:
-    """Mean of the training poses after each is turned about the vertical to face the same way."""
+    """Mean of the training poses after each is turned to face the same way.
+
+    Bodies with sides are turned about the vertical. Others do not show which way they face: each
+    pose is moved onto the mean by Procrustes alignment, and the mean taken again, a few times.
+    """
     pose = root_centred(labels.poses_3d, skeleton.root)
-    turned = pose @ azimuth_rotation(facing_angle(pose, skeleton)).mT
-    return turned.mean(dim=0)
+    if skeleton.has_sides:
+        return (pose @ azimuth_rotation(facing_angle(pose, skeleton)).mT).mean(dim=0)
+    some = pose[:: max(1, len(pose) // MEAN_OF)].double()
+    mean = some[0]
+    for _ in range(10):
+        mean = procrustes(some, mean.expand_as(some)).mean(dim=0)
+    return root_centred(mean, skeleton.root).to(pose.dtype)
 
 
 def mean_pose_errors(dataset: PoseDataset) -> dict[str, float]:
     """Errors of the best constants: mean 2D pose; mean 3D pose, facing aligned for P-MPJPE.
 
-    The 2D mean is the unpaired poses'. The 3D means use the ceiling's labels. After Procrustes
-    the mean over poses that face the same way is the stronger constant, so P-MPJPE takes that
-    one; the other 3D metrics, which do not forgive rotation, take the mean in the camera frame.
+    The 2D mean is the unpaired poses'. The 3D means use the ceiling's labels. After Procrustes the
+    mean over poses that face the same way (:func:`mean_pose_3d`) is the stronger constant, so
+    P-MPJPE takes that one; the other 3D metrics, which do not forgive rotation, take the mean in
+    the camera frame.
     """
     test, skeleton = dataset.test, dataset.skeleton
     n = len(test)

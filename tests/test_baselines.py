@@ -63,6 +63,18 @@ def test_the_mean_of_one_turned_pose_is_that_pose(tiny_dataset: PoseDataset) -> 
     assert metrics.p_mpjpe(mean, labels.poses_3d[0]) < 0.1
 
 
+def test_the_mean_of_a_body_without_sides_forgives_turn_and_size(tiny_dataset: PoseDataset) -> None:
+    labels = tiny_dataset.test
+    n, draw = len(labels), torch.Generator().manual_seed(0)
+    turns = torch.linalg.qr(torch.randn(n, 3, 3, generator=draw)).Q
+    turns = turns * turns.det().sign()[:, None, None]  # proper rotations
+    size = 1 + torch.rand(n, 1, 1, generator=draw)
+    moved = replace(labels, poses_3d=size * labels.poses_3d[:1] @ turns.mT)
+    body = replace(HUMAN_17, mirror_pairs=())
+    assert metrics.p_mpjpe(mean_pose_3d(moved, body), labels.poses_3d[0]) < 0.5
+    assert metrics.p_mpjpe(mean_pose_3d(moved, HUMAN_17), labels.poses_3d[0]) > 5
+
+
 def test_mean_pose_errors_are_those_of_constants(tiny_dataset: PoseDataset) -> None:
     seen = mean_pose_errors(tiny_dataset)
     constant = tiny_dataset.unpaired.mean(0).expand(64, -1, -1)
