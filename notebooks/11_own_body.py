@@ -590,8 +590,8 @@ def estimate_error(n):
 
 counts = [10, 30, 100, 300, len(data.unpaired)]
 number_table({"mean difference, %": {f"{n} poses": estimate_error(n) for n in counts}})
-# A few dozen different poses do: what is left does not shrink with more of them, since it comes from
-# bones that hardly ever lie across the view.
+# A few dozen different poses do: what is left does not shrink with more of them, since it comes
+# from bones that hardly ever lie across the view.
 
 # %% [markdown]
 # ## Summary
