@@ -288,7 +288,9 @@ pose_views(
 #
 # What the other camera sees, $\tilde y$, for one and the same 2D pose lifted in several ways; the last,
 # where it is there, is the trained Λ. At azimuth 0° they agree, if the elevation put back is the one
-# taken out. A quarter turn away the flat pose is a line, and the flipped one leans the wrong way.
+# taken out. A quarter turn away the flat pose is a line, and the flipped one leans the wrong way. Below
+# two of them stands how far $y'$ is from $y$, in hip–head lengths, when the trip goes on from there: for
+# a Λ that says flat every time, and for the trained one.
 
 # %% tags=["hide-input"]
 ways = {"true depths": true_depth, "flat": zero, "flipped": -true_depth}
@@ -305,12 +307,33 @@ def seen_from(depth, azimuth_deg, elevation_deg):
     return project_ahead(rotate_about_root(body, R, root=skeleton.root))[0]
 
 
+travellers = {"flat": lambda pose: (torch.zeros(pose.shape[:-1]), elevation[: len(pose)])}
+if trained:
+    travellers["trained Λ"] = trained
+
+
+@torch.no_grad()
+def errors_back(azimuth_deg, elevation_deg):
+    """How far y′ is from y after a trip of pose `k` by these angles, in hip–head lengths."""
+    angles = tuple(torch.deg2rad(torch.tensor([float(a)])) for a in (azimuth_deg, elevation_deg))
+    found = {}
+    for name, lifter in travellers.items():
+        c = rotation_cycle(plane[k : k + 1], lifter, root=skeleton.root, angles=angles)
+        apart = (c.pose_2d - c.pose_2d_back).norm(dim=-1).mean()
+        found[name] = DEPTH_OFFSET * float(apart)
+    return found
+
+
 def show_view(azimuth_deg, elevation_deg):
-    figure = plots.new_figure(7.0, 2.2)
+    errors = errors_back(azimuth_deg, elevation_deg)
+    figure = plots.new_figure(7.0, 2.4)
     for ax, (title, depth) in zip(figure.subplots(1, len(ways)), ways.items(), strict=True):
         plots.draw_pose_2d(ax, seen_from(depth, azimuth_deg, elevation_deg), skeleton, joints=False)
         ax.set(title=title, xlim=(-0.18, 0.18), ylim=(0.18, -0.18))
         ax.set_axis_off()
+        if title in errors:
+            under = {"transform": ax.transAxes, "ha": "center", "va": "top", "fontsize": 8}
+            ax.text(0.5, 0.0, f"y′ off by {errors[title]:.2f}", **under)
     return figure
 
 
@@ -320,9 +343,10 @@ def describe_view(azimuth_deg, elevation_deg):
         f"{way} {10 * float(pose[:, 0].max() - pose[:, 0].min()):.1f}"
         for way, pose in views.items()
     ]
+    back = [f"{way} {error:.2f}" for way, error in errors_back(azimuth_deg, elevation_deg).items()]
     return (
         f"Turned by {azimuth_deg}°, seen from an elevation of {elevation_deg}°; width of the pose "
-        f"in hip–head lengths: {', '.join(widths)}."
+        f"in hip–head lengths: {', '.join(widths)}; y′ off by: {', '.join(back)}."
     )
 
 
