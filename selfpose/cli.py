@@ -112,7 +112,11 @@ def data_options(command: Callable[..., None]) -> Callable[..., None]:
     "--input", "input_", type=click.Choice(["images", "poses"]), default="images",
     show_default=True, help="Train from pictures, or lifting alone from true 2D poses.",
 )  # fmt: skip
-@click.option("--preset", type=click.Choice(list(PRESETS)), default="quick", show_default=True)
+@click.option(
+    "--preset", type=click.Choice(list(PRESETS)), default="quick", show_default=True,
+    help="How long and how large: smoke (a minute, learns nothing), quick (minutes), standard (an "
+    "hour on a laptop), paper-scale (a GPU). --set steps=…, lift_steps=… shorten one by hand.",
+)  # fmt: skip
 @click.option("--variant", type=click.Choice(list(VARIANTS)), default="selfpose", show_default=True)
 @data_options
 @click.option("--seed", type=int, default=0, show_default=True)
@@ -256,23 +260,26 @@ def evaluate(weights: Path, choice: DataChoice, n_test: int) -> None:
         )
     told = measure(pipeline, dataset.test)
     pose_3d = predict_test(pipeline, dataset.test).pose_3d
-    if named := protocol_numbers(dataset.name, pose_3d, dataset.test, dataset.skeleton):
+    if named := protocol_numbers(dataset, pose_3d):
         told["protocols"] = named
     click.echo(json.dumps(told, indent=1))
 
 
 @cli.command()
-@click.argument("weights", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("weights", type=click.Path(path_type=Path))
 @click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path))
 def predict(weights: Path, pictures: tuple[Path, ...], out: Path) -> None:
-    """2D and 3D poses of PICTURES, or of the pictures in folders.
+    """2D and 3D poses of PICTURES, or of the pictures in folders, by the networks in WEIGHTS.
 
-    Each should show one subject that fills most of it. Writes poses.json, poses.csv and one figure
-    for each picture (skeleton image, 2D and 3D pose) under --out.
+    WEIGHTS is a file weights.safetensors, or the folder of a run. Each picture should show one
+    subject that fills most of it. Writes poses.json, poses.csv and one figure for each picture
+    (skeleton image, 2D and 3D pose) under --out.
     """
     from selfpose.pictures import predict_files
 
+    if weights.is_dir():
+        weights = weights / "weights.safetensors"
     written = predict_files(weights, list(pictures), out=out)
     click.echo(f"{len(written)} pictures → {out / 'poses.json'}")
 

@@ -25,15 +25,17 @@ def errors_2d(
     *,
     image_size: int,
 ) -> dict[str, Tensor]:
-    """2D errors by their full names, one value a pose."""
-    facing = metrics.facing_is_right(predicted, target, skeleton)
-    return {
+    """2D errors by their full names, one value a pose; facing only of bodies that have sides."""
+    values = {
         "error_2d_percent": metrics.error_2d_percent(predicted, target, image_size=image_size),
         "error_2d_percent_side_tolerant": metrics.side_tolerant_error_2d_percent(
             predicted, target, image_size=image_size, skeleton=skeleton
         ),
-        "facing_right_percent": 100 * facing.to(predicted.dtype),
     }
+    if skeleton.has_sides:
+        facing = metrics.facing_is_right(predicted, target, skeleton)
+        values["facing_right_percent"] = 100 * facing.to(predicted.dtype)
+    return values
 
 
 def errors_3d(

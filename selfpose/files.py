@@ -1,7 +1,9 @@
 """Files that are written whole or not at all."""
 
+import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -28,4 +30,15 @@ def write_whole(path: Path, write: Callable[[Path], object], *, shared: bool = F
         partial.unlink(missing_ok=True)
 
 
-__all__ = ["write_whole"]
+@contextmanager
+def hold(path: Path) -> Iterator[None]:
+    """Be the only process inside, of those on this machine; the others wait.
+
+    The operating system lets go of the lock by itself when its holder dies.
+    """
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+__all__ = ["hold", "write_whole"]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from selfpose._typing import Float, Tensor, UInt8
-from selfpose.data.checks import bone_lengths, check_clip
+from selfpose.data.checks import bone_lengths, findings
 from selfpose.data.crop import crop_picture, points_to_crop
 from selfpose.data.plan import PARTS, Plan, Recipe, make_plan
 from selfpose.data.prepare import read_pictures, subject_boxes
@@ -23,6 +23,8 @@ from selfpose.plots import draw_pose_2d, new_figure, picture_to_rgb, side_legend
 from selfpose.skeleton import Skeleton
 
 N_SAMPLES = 8
+FEW_POSES = 300
+"""Fewer unpaired poses than this make a poor prior: see the sweep over their number."""
 SAMPLE_PX = 160
 
 
@@ -37,7 +39,10 @@ class Sample:
 
 @dataclass(kw_only=True)
 class Inspection:
-    """What was found. ``findings`` is empty if nothing is wrong; its first line is the worst."""
+    """What was found. ``findings`` is empty if nothing is wrong; its first line is the worst.
+
+    ``unusual`` holds what may well be right: people who lie have their heads low.
+    """
 
     name: str
     skeleton: Skeleton
@@ -46,8 +51,10 @@ class Inspection:
     bones: NDArray[np.float64] | None = None  # (clips, B), mm in 3D, else px
     unit: str = "mm"
     findings: list[str] = field(default_factory=list)
+    unusual: list[str] = field(default_factory=list)
     plan: Plan | None = None
     samples: list[Sample] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def report(self) -> str:
         """The whole as text: facts, joints, counts, bones, parts, findings."""
@@ -82,18 +89,19 @@ class Inspection:
                 yield f"  {part}: {self.plan.frames(part)} frames of {len(clips)} clips{of}"
             for cause, n in self.plan.left_out.items():
                 yield f"  left out: {n} frames {cause}"
-            if not self.plan.shows_background:
-                yield (
-                    "  pictures show no static background: train with --variant loose, which "
-                    "needs none"
-                )
         if self.findings:
             yield f"WRONG: {self.findings[0]}"
             yield from (f"  also: {text}" for text in self.findings[1:8])
             if len(self.findings) > 8:
                 yield f"  and {len(self.findings) - 8} more"
-        else:
-            yield "nothing wrong was found; look at the sample pictures: is left on the left?"
+        for text in self.unusual[:8]:
+            yield f"unusual: {text}"
+        yield from (f"NOTE: {text}" for text in self.notes)
+        if not self.findings:
+            drawn = any(sample.pose is not None for sample in self.samples)
+            yield "nothing wrong was found" + (
+                "; look at the samples: is left on the left?" if drawn else ""
+            )
 
 
 def inspect_reader(
@@ -104,7 +112,9 @@ def inspect_reader(
     deep: list[NDArray[np.float64]] = []
     flat: list[NDArray[np.float64]] = []
     shown: list[Clip] = []
-    faults: Counter[str] = Counter()
+    posing: list[Clip] = []
+    scales: dict[str, list[float]] = {"labelled": [], "unpaired": []}
+    said: Counter[str] = Counter()
     for split in SPLITS:
         counts: Counter[str] = Counter()
         bar = tqdm(reader.clips(split), desc=f"{split} clips", unit=" clips", disable=not progress)
@@ -114,16 +124,22 @@ def inspect_reader(
                 counts["frames"] += len(clip)
                 for what in ("pictures", "poses_2d", "poses_3d"):
                     counts[f"frames with {what}"] += len(clip) * (getattr(clip, what) is not None)
-                for text in check_clip(clip, reader.skeleton):
-                    faults[text] += 1
-                    if faults[text] == 1:
-                        found.findings.append(f"{split} clip {clip.name!r}: {text}")
+                for finding in findings(clip, reader.skeleton):
+                    said[finding.text] += 1
+                    if said[finding.text] == 1:
+                        into = found.findings if finding.fault else found.unusual
+                        into.append(f"{split} clip {clip.name!r}: {finding.text}")
                 if clip.poses_3d is not None:
                     deep.append(bone_lengths(clip.poses_3d, reader.skeleton))
                 elif clip.poses_2d is not None:
                     flat.append(bone_lengths(clip.poses_2d, reader.skeleton))
                 if clip.pictures is not None:
                     _keep_spread(shown, clip, counts["clips"])
+                if clip.poses_2d is not None and (clip.boxes is not None or clip.pictures):
+                    kind = "labelled" if clip.pictures else "unpaired"
+                    scales[kind] += _reference_lengths(clip, recipe, reader.skeleton)
+                    if clip.pictures is None and len(posing) < N_SAMPLES:
+                        posing.append(clip)
         except (ValueError, FileNotFoundError) as error:
             found.findings.insert(0, str(error))
         found.counts[split] = {key: n for key, n in counts.items() if n}
@@ -132,9 +148,65 @@ def inspect_reader(
     try:
         found.plan = make_plan(reader, recipe)
         found.samples = [s for clip in shown for s in _samples(clip, recipe, len(shown))]
+        found.samples += _pose_samples(posing, recipe)
+        found.notes = _notes(found, scales)
     except (ValueError, FileNotFoundError) as error:
         if str(error) not in found.findings:
             found.findings.insert(0, str(error))
+    return found
+
+
+def _notes(found: Inspection, scales: dict[str, list[float]]) -> list[str]:
+    """What is not wrong, but should be known before a training."""
+    notes = []
+    assert found.plan is not None
+    if not found.plan.shows_background:
+        notes.append(
+            "the pictures show no static background (a clip of one camera that stands still, 8 "
+            "frames or more): train with --variant loose, which needs none"
+        )
+    tests = found.plan.of("test")
+    if not any(p.poses_2d or p.poses_3d for p in tests):
+        notes.append("no test picture is labelled: training works, but no error can be measured")
+    if (n := found.plan.frames("unpaired")) < FEW_POSES:
+        notes.append(f"{n} unpaired poses are few: the prior wants {FEW_POSES} or more")
+    if scales["labelled"] and scales["unpaired"]:
+        ratio = float(np.median(scales["unpaired"]) / np.median(scales["labelled"]))
+        if not 1 / 1.5 < ratio < 1.5:
+            notes.append(
+                f"unpaired poses are {ratio:.2f} times as large as the labelled bodies in the "
+                "pictures; both must be seen at one scale (poses_size says the size of the "
+                "picture that poses were measured in)"
+            )
+    return notes
+
+
+def _reference_lengths(clip: Clip, recipe: Recipe, skeleton: Skeleton) -> list[float]:
+    """Root–top lengths of some poses of a clip, over the side of their crop."""
+    assert clip.poses_2d is not None
+    rows = np.unique(np.linspace(0, len(clip) - 1, min(64, len(clip))).round().astype(np.int64))
+    boxes = None if clip.boxes is None else clip.boxes[rows]
+    if boxes is None:  # the crop follows the pose, whose scale is then its own
+        return []
+    pose = points_to_crop(clip.poses_2d[rows], boxes, size=1)
+    lengths = np.linalg.norm(pose[:, skeleton.top] - pose[:, skeleton.root], axis=-1)
+    return [float(length) for length in lengths if np.isfinite(length)]
+
+
+def _pose_samples(clips: list[Clip], recipe: Recipe) -> list[Sample]:
+    """Unpaired poses, drawn on grey, as large as their pictures' crops would show them."""
+    found = []
+    for clip in clips[:4]:
+        assert clip.poses_2d is not None
+        count = max(1, 4 // len(clips))
+        rows = np.unique(np.linspace(0, len(clip) - 1, count).round().astype(np.int64))
+        boxes = subject_boxes(clip, rows, recipe, shapes=None)
+        for row, pose in zip(
+            rows, points_to_crop(clip.poses_2d[rows], boxes, size=SAMPLE_PX), strict=True
+        ):
+            grey = torch.full((3, SAMPLE_PX, SAMPLE_PX), 235, dtype=torch.uint8)
+            title = f"unpaired: {clip.name} {row}"
+            found.append(Sample(image=grey, pose=torch.from_numpy(pose), title=title))
     return found
 
 
@@ -193,7 +265,7 @@ def sample_figure(inspection: Inspection) -> Figure:
     """The sample pictures with their skeletons; left and right in the colours used everywhere."""
     samples, columns = inspection.samples, 4
     n_rows = max(1, -(-len(samples) // columns))
-    figure = new_figure(7.0, 1.9 * n_rows + 0.4)
+    figure = new_figure(7.0, 1.55 * n_rows + 0.4)
     for k, sample in enumerate(samples):
         ax = figure.add_subplot(n_rows, columns, k + 1)
         size = int(sample.image.shape[-1])
@@ -204,7 +276,8 @@ def sample_figure(inspection: Inspection) -> Figure:
         ax.set_ylim(size, 0)
         ax.set_axis_off()
         ax.set_title(sample.title[-28:], fontsize=6)
-    side_legend(figure, inspection.skeleton, loc="lower center", ncols=3, fontsize=7)
+    if any(sample.pose is not None for sample in samples):
+        side_legend(figure, inspection.skeleton, loc="lower center", ncols=3, fontsize=7)
     return figure
 
 

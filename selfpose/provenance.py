@@ -17,6 +17,7 @@ from typing import Any
 from IPython.display import HTML
 
 from selfpose.config import Config
+from selfpose.data.source_names import data_arguments
 from selfpose.quotes import (
     NONE,
     Quote,
@@ -81,17 +82,19 @@ def rerun_command(record: Record) -> str:
     that its preset does not set. ``FOLDER`` stands for data that are not part of the repository.
     """
     data = str(record["dataset"])
-    places = [] if data == "embedded" else ["--data-root", "FOLDER"]
     subjects = field_value(record, "data.subjects")
-    if isinstance(subjects, dict) and not {*subjects["images"]} & {*subjects["test"]}:
-        places = ["--data-train", "FOLDER", "--data-test", "FOLDER"]
+    two = isinstance(subjects, dict) and "images" in subjects
+    two = two and not {*subjects["images"]} & {*subjects["test"]}
+    places = data_arguments(data, two_folders=two)
+    for name, value in (record.get("data_options") or {}).items():
+        places += ["--data-option", f"{name}={json.dumps(value)}"]
     own = record["parameters"]
     if is_as_defined(record):
         cell = f"{record['experiment']}/{record['variant']}/seed{record['seed']}"
-        words = ["campaign", "--preset", own["preset"], "--data", data, *places]
+        words = ["campaign", "--preset", own["preset"], *places]
         return shlex.join([".venv/bin/selfpose", *words, "--cell", cell, "--out", "build/again"])
     words = ["train", *(w for k in ("input", "preset", "variant") for w in (f"--{k}", own[k]))]
-    words += ["--data", data, *places, "--seed", str(record["seed"])]
+    words += [*places, "--seed", str(record["seed"])]
     words += ["--experiment", record["experiment"]]
     for name, value in changed_parameters(record).items():
         words += ["--set", f"{name}={json.dumps(value)}"]

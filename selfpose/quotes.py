@@ -170,7 +170,7 @@ class Quote:
         if self.over:
             found["data-over"] = self.over
         if self.scale != 1:
-            found["data-scale"] = f"{self.scale:g}"
+            found["data-scale"] = repr(float(self.scale))
         if self.against:
             found["data-against"] = " ".join(map(record_name, self.against))
         return found

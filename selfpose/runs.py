@@ -249,6 +249,7 @@ def run_experiment(
         "parameters": config.to_dict(),
         "data": dataset.provenance,
         "data_files": files,
+        **({"data_options": dict(data.data_options)} if data.data_options else {}),
         **facts,
         "started": started,
         **evaluate(pipeline, dataset.test),
@@ -261,7 +262,7 @@ def run_experiment(
         "baselines": baseline_errors(pipeline, dataset, supervised),
     }
     pose_3d = predict_test(pipeline, dataset.test).pose_3d
-    if named := protocol_numbers(dataset.name, pose_3d, dataset.test, dataset.skeleton):
+    if named := protocol_numbers(dataset, pose_3d):
         record["protocols"] = named
     seconds["evaluation"] = time.monotonic() - clock
     record["seconds"] = seconds

@@ -63,6 +63,13 @@ class Skeleton:
         while grown := {c for c, p in parents.items() if p in reached} - reached:
             reached |= grown
         if len(self.bones) != n - 1 or len(reached) != n:
+            children = [child for _, child in self.bones]
+            twice = sorted({self.joints[c] for c in children if children.count(c) > 1})
+            if twice:
+                raise ValueError(
+                    f"{what}: bones must be a tree of (parent, child) pairs, but two end at "
+                    f"{', '.join(twice)}"
+                )
             raise ValueError(
                 f"{what}: bones must be a tree of (parent, child) pairs that leads from the root "
                 f"{self.joints[self.root]!r} to every joint; not reached: "

@@ -8,6 +8,7 @@ from typing import Any
 
 from IPython.display import HTML
 
+from selfpose.data.source_names import data_arguments
 from selfpose.names import refuse_unknown
 from selfpose.quotes import NONE, quoted, record_link
 from selfpose.records import RECORD, Record, read_record, read_records
@@ -119,7 +120,6 @@ def cells_of_build(
 
 
 def _cell(run: Run, root: Path, *, preset: str, data: str) -> Cell:
-    places = "" if data == "embedded" else " --data-root FOLDER"
     folder = root / run.folder
     state = run_state(folder)
     return Cell(
@@ -127,7 +127,8 @@ def _cell(run: Run, root: Path, *, preset: str, data: str) -> Cell:
         state=state,
         input=run.input,
         record=read_record(folder) if state == "done" else None,
-        command=f".venv/bin/selfpose campaign --preset {preset} --data {data}{places} "
+        command=f".venv/bin/selfpose campaign --preset {preset} "
+        f"{' '.join(data_arguments(data))} "
         f"--cell {run.folder}",
     )
 

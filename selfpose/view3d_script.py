@@ -153,6 +153,9 @@ html[data-theme=dark] .pose-view, body[data-jp-theme-light=false] .pose-view {
 .pv-legend svg { display: inline; width: 2em; height: 0.7em; margin: 0 0.3em 0 0.9em; }
 .pose-view .pv-ring { stroke-width: 6; opacity: 0.5; }
 .pose-view p, .pv-slider { margin: 0.2rem 0; font-size: 0.9em; }
+.pv-slider { display: flex; flex-wrap: wrap; align-items: center; gap: 0 0.6em; }
+.pv-slider[hidden] { display: none; }
+.pv-slider label { display: contents; }
 .pv-slider input { width: min(100%, 24em); vertical-align: middle; margin: 0 0.6em; }
 """
 

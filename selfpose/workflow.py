@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import yaml
 
-from selfpose.data.source_names import SOURCES
+from selfpose.data.source_names import SOURCES, data_arguments
 from selfpose.names import refuse_unknown
 from selfpose.notebooks import WATCH_VARIABLE, repository_root
 
@@ -272,8 +272,8 @@ def campaign_command(
         seeds = experiment.presets[preset]["seeds"]
         cells = [f"{experiment.name}/{name}/seed{seed}" for name in variants for seed in seeds]
         what = " ".join(f"--cell {cell}" for cell in cells)
-    folder = "" if data == "embedded" else " --data-root FOLDER"
-    return f".venv/bin/selfpose campaign {what} --preset {preset} --data {data}{folder}"
+    places = " ".join(data_arguments(data))
+    return f".venv/bin/selfpose campaign {what} --preset {preset} {places}"
 
 
 # --- what depends on what ---------------------------------------------------------------------

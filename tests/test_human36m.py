@@ -172,9 +172,7 @@ class TestMMPose:
             assert check_clip(clip, HUMAN_17) == []
         assert {c.activity for c in train.values()} == {"Directions", "Photo"}
 
-    def test_bad_sequences_of_s9_are_known_by_name_or_left_out(
-        self, tmp_path: Path
-    ) -> None:
+    def test_bad_sequences_of_s9_are_known_by_name_or_left_out(self, tmp_path: Path) -> None:
         root = write_mmpose(tmp_path)
         kept = by_name(MMPoseHuman36M(root=root), "test")
         for name, clip in kept.items():

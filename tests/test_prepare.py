@@ -1,6 +1,7 @@
 """From clips to prepared data: places, parts, resuming, verifying."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -250,6 +251,90 @@ def test_the_test_part_keeps_who_where_and_which_frame(tmp_path: Path) -> None:
     assert test.number is not None
     assert test.number.tolist() == [64 * k for k in range(12) if k != 3]
     assert set(test.clip or ()) == set(test.subject or ()) == {"S0"}
+
+
+@pytest.mark.parametrize("crop", ["subject", "whole"])
+def test_poses_and_pictures_have_one_scale(tmp_path: Path, crop: Any) -> None:
+    data = prepare(Sticks(tmp_path), tmp_path / "out", Recipe(crop=crop), progress=False)
+    assert data.ceiling is not None
+
+    def extent(pose: torch.Tensor) -> float:
+        return float((pose.amax(dim=1) - pose.amin(dim=1)).amax(dim=1).mean())
+
+    sizes = [extent(p) for p in (data.unpaired, data.test.poses_2d, data.ceiling.poses_2d)]
+    assert max(sizes) < 1.4 * min(sizes)
+
+
+def test_nobody_is_in_two_parts_where_subjects_are_named(tmp_path: Path) -> None:
+    class Twice(Sticks):  # two clips of each subject, as COCO has two bodies in one picture
+        def clips(self, split: Split) -> Iterator[Clip]:
+            for clip in super().clips(split):
+                yield clip
+                yield Clip(**{**vars(clip), "name": f"{clip.name}#2"})
+
+    plan = make_plan(Twice(tmp_path, subjects=9, test=False), Recipe())
+    people = [{p.subject for p in plan.of(part)} for part in ("unlabelled", "unpaired", "test")]
+    assert all(people)
+    assert sum(map(len, people)) == len(set.union(*people)) == 9
+
+
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.99])
+def test_whatever_the_share_some_give_poses_and_some_pictures(tmp_path: Path, share: float) -> None:
+    plan = make_plan(Sticks(tmp_path, subjects=4), Recipe(pose_share=share))
+    assert plan.frames("unlabelled")
+    assert plan.frames("unpaired")
+
+
+def test_frames_without_3d_are_left_out_where_others_have_it(tmp_path: Path) -> None:
+    class Holes(Sticks):
+        def clip(self, subject: int) -> Clip:
+            clip = super().clip(subject)
+            assert clip.poses_3d is not None
+            solid = clip.poses_3d.copy()
+            solid[4] = np.nan
+            return Clip(**{**vars(clip), "poses_3d": solid})
+
+    data = prepare(Holes(tmp_path), tmp_path / "out", Recipe(), progress=False)
+    assert len(data.test) == 11
+    assert data.test.knows_3d
+
+
+def test_two_at_once_prepare_once(tmp_path: Path) -> None:
+    source = Sticks(tmp_path)
+    list(source.clips("train"))
+    begun: list[int] = []
+    real = preparation._prepare
+
+    def counted(*args: Any, **options: Any) -> None:
+        begun.append(1)
+        real(*args, **options)
+
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(3) as pool:
+        patch.setattr(preparation, "_prepare", counted)
+        folder = tmp_path / "out"
+        made = list(pool.map(lambda _: prepare(source, folder, Recipe(), progress=False), range(3)))
+    assert len(begun) == 1
+    assert all(torch.equal(made[0].unpaired, other.unpaired) for other in made)
+    verify(tmp_path / "out")
+
+
+def test_an_array_lost_half_way_is_no_silent_row_of_zeros(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparation, "_finish", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        prepare(Sticks(tmp_path), tmp_path / "out", Recipe(), progress=False)
+    (tmp_path / "out" / "test.images.npy").unlink()
+    with pytest.raises(ValueError, match=r"test\.images\.npy is gone"):
+        prepare(Sticks(tmp_path), tmp_path / "out", Recipe(), progress=False)
+
+
+def test_a_shortened_array_is_named_when_opened(tmp_path: Path) -> None:
+    prepare(Sticks(tmp_path), tmp_path / "out", Recipe(), progress=False)
+    path = tmp_path / "out" / "unpaired.npy"
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(ValueError, match=r"unpaired\.npy: not what was prepared"):
+        open_prepared(tmp_path / "out")
 
 
 def test_a_broken_picture_is_named_and_a_mended_one_is_enough(tmp_path: Path) -> None:

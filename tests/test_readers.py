@@ -20,6 +20,7 @@ from selfpose.data.readers import (
     prepared_folder,
     thinned,
 )
+from selfpose.data.source_names import SOURCES, data_arguments
 from selfpose.data.sources import check_folders
 from selfpose.inspection import inspect_reader
 from selfpose.records import read_record
@@ -169,6 +170,32 @@ def test_the_digest_sees_names_of_pictures_and_sizes_of_the_rest(tmp_path: Path)
     assert second != first
     (tmp_path / "b.png").write_bytes(b"1")
     assert files_digest(tmp_path) != second
+
+
+def test_what_the_library_writes_below_a_source_is_none_of_its_files(mine: Path) -> None:
+    before = files_digest(mine, times=True)
+    load_files("folder", root=mine, cache=mine / "cache", progress=False)
+    (mine / "run").mkdir()
+    (mine / "run" / "record.json").write_text("{}")
+    assert files_digest(mine, times=True) == before
+    (mine / "pictures/yard/3.png").write_bytes(b"other")
+    assert files_digest(mine, times=True) != before
+
+
+@pytest.mark.parametrize(
+    "options", [{"every": "two"}, {"every": 2.5}, {"pose_share": "x"}, {"poses_size": 5}]
+)
+@pytest.mark.usefixtures("without_shape_checks")
+def test_options_of_the_wrong_kind_end_in_one_line(mine: Path, options: dict[str, object]) -> None:
+    with pytest.raises((ValueError, TypeError), match=r"every|pose_share|poses_size|wrong kind"):
+        load_files("folder", root=mine, cache=mine / "cache", options=options, progress=False)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_the_words_that_name_a_source_are_accepted(name: str, tmp_path: Path) -> None:
+    words = [str(tmp_path) if w == "FOLDER" else w for w in data_arguments(name)]
+    given = dict(zip(words[::2], words[1::2], strict=True))
+    assert check_folders(given["--data"], given.get("--data-root")) is not None
 
 
 def test_other_options_and_sizes_are_other_preparations(mine: Path, tmp_path: Path) -> None:

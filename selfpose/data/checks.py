@@ -46,7 +46,7 @@ def check_clip(clip: Clip, skeleton: Skeleton) -> list[str]:
     within 2 px, by the clip's camera or one estimated from the clip), knees that bend forwards
     (left on the left), head above feet, boxes and frame numbers. An empty list: nothing found.
     """
-    return [finding.text for finding in _findings(clip, skeleton)]
+    return [finding.text for finding in findings(clip, skeleton)]
 
 
 def require_plausible(
@@ -76,7 +76,7 @@ def require_plausible(
     """
     found = [
         f
-        for f in _findings(clip, skeleton, projected=projected)
+        for f in findings(clip, skeleton, projected=projected)
         if f.fault or (upright and f.text == _UPSIDE_DOWN)
     ]
     if found:
@@ -186,7 +186,7 @@ def _spread(t: int) -> NDArray[np.intp]:
     return np.unique(np.linspace(0, t - 1, min(t, _MAX_FRAMES)).round().astype(np.intp))
 
 
-def _findings(clip: Clip, skeleton: Skeleton, *, projected: bool = True) -> list[Finding]:
+def findings(clip: Clip, skeleton: Skeleton, *, projected: bool = True) -> list[Finding]:
     if len(clip) == 0:
         return [Finding(text="holds no frame", fault=True)]
     n = skeleton.n_joints
@@ -340,6 +340,7 @@ __all__ = [
     "check_clip",
     "estimate_camera",
     "expect_array",
+    "findings",
     "reprojection_error",
     "require_plausible",
     "require_split",

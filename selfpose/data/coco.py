@@ -140,6 +140,7 @@ class CocoKeypoints:
                 continue
             yield Clip(
                 name=name if count[name] == 1 else f"{name}#{count[name]}",
+                subject=name,  # so that no picture is both learnt from and tested on
                 pictures=(Frame(path=self._pictures[name]),),
                 poses_2d=pose[None],
                 boxes=box[None],

@@ -1,5 +1,6 @@
 """From a picture file and a box about the subject to the square picture that the networks see."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,8 @@ def pose_to_box(pose: NDArray[np.floating], *, margin: float = BOX_MARGIN) -> ND
     ValueError
         If a pose has no extent: fewer than two joints known, or all in one place.
     """
-    with np.errstate(invalid="ignore"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of poses without any joint: see below
         low, high = np.nanmin(pose, axis=-2), np.nanmax(pose, axis=-2)
     side = margin * (high - low).max(axis=-1)
     if not (side > 0).all():
@@ -85,7 +87,7 @@ def crop_picture(
             f"the box {left:.0f}..{right:.0f} × {top:.0f}..{bottom:.0f} px does not touch the "
             f"picture of {width}×{height} px; do boxes and pictures have the same size?"
         )
-    if side > 16 * max(width, height):
+    if side > 4 * max(width, height):
         raise ValueError(
             f"the box's side of {side:.0f} px is far larger than the picture of {width}×{height} px"
         )

@@ -192,7 +192,7 @@ class PictureFolder:
             "videos": sum(is_video(f[0]) for f in self._train.values()),
             "poses": len(poses),
             "incomplete_poses": int(np.isnan(poses).any(axis=(1, 2)).sum()),
-            "mean_root_top_px": float(np.nanmean(spans)),
+            "mean_root_top_px": round(float(np.nanmean(spans)), 1),
             "poses_file": self._poses_file.name,
             "poses_size": "by pose"
             if self._poses.sizes is not None

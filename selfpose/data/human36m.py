@@ -455,6 +455,10 @@ class Human36M:
     root
         See :class:`MMPoseHuman36M`, :class:`FetchHuman36M`, :class:`VideoPose3DHuman36M`; the first
         of them whose files are there is used.
+    images
+        MMPose: the folder of pictures, where they are not beside the annotations.
+    universal
+        h36m-fetch: the poses scaled to one skeleton.
     poses_only
         Read no pictures and do not ask for them; VideoPose3D's files have none.
     drop_bad_s9
@@ -470,15 +474,21 @@ class Human36M:
     skeleton = HUMAN_17
 
     def __init__(
-        self, *, root: str | Path, poses_only: bool = False, drop_bad_s9: bool = False
+        self,
+        *,
+        root: str | Path,
+        images: str | Path | None = None,
+        universal: bool = False,
+        poses_only: bool = False,
+        drop_bad_s9: bool = False,
     ) -> None:
         root = Path(root)
         pictures: dict[str, Any] = {"root": root, "poses_only": poses_only}
         self._reader: Reader
         if any(find_table(root, _MMPOSE_FOLDERS, (f"h36m_{split}.npz",)) for split in SPLITS):
-            self._reader = MMPoseHuman36M(drop_bad_s9=drop_bad_s9, **pictures)
+            self._reader = MMPoseHuman36M(drop_bad_s9=drop_bad_s9, images=images, **pictures)
         elif any(any(root.glob(f"{place}S*/*/annot.h5")) for place in ("", "processed/")):
-            self._reader = FetchHuman36M(drop_bad_s9=drop_bad_s9, **pictures)
+            self._reader = FetchHuman36M(drop_bad_s9=drop_bad_s9, universal=universal, **pictures)
         elif any((root / name).is_file() for name in ("data_3d_h36m.npz", "data_2d_h36m_gt.npz")):
             self._reader = VideoPose3DHuman36M(root=root, drop_bad_s9=drop_bad_s9)
         else:

@@ -49,6 +49,11 @@ class Recipe:
     pose_share: float = 0.5
 
     def __post_init__(self) -> None:
+        numbers = (self.image_size, self.every)
+        if not all(isinstance(n, int) and not isinstance(n, bool) for n in numbers):
+            raise ValueError(f"image_size and every must be whole numbers, got {self}")
+        if not isinstance(self.pose_share, int | float):
+            raise ValueError(f"pose_share must be a number, got {self.pose_share!r}")
         if self.image_size < 8 or self.every < 1:
             raise ValueError(f"image_size must be 8 or more and every 1 or more, got {self}")
         if self.crop not in ("subject", "whole"):
@@ -62,7 +67,7 @@ class Usable:
     """Which frames of a clip can be used: (T,) booleans.
 
     ``valid``: the source does not call them invalid. ``posed``: of these, every joint's place in
-    the picture is known.
+    the picture is known, and in space too where the clip has 3D poses.
     """
 
     valid: NDArray[np.bool_]
@@ -72,6 +77,9 @@ class Usable:
     def of(cls, clip: Clip) -> "Usable":
         """Look at a clip's labels."""
         valid = np.ones(len(clip), dtype=bool) if clip.valid is None else np.asarray(clip.valid)
+        if clip.poses_3d is not None:
+            solid = np.isfinite(clip.poses_3d).all(axis=(1, 2))
+            valid = valid & solid if solid.any() else valid
         if clip.poses_2d is None:
             return cls(valid=valid, posed=np.zeros(len(clip), dtype=bool))
         return cls(valid=valid, posed=valid & np.isfinite(clip.poses_2d).all(axis=(1, 2)))
@@ -171,6 +179,13 @@ def make_plan(reader: Reader, recipe: Recipe, *, progress: bool = False) -> Plan
     shared = _share(_hold_out(found), recipe.pose_share)
     counted = [(replace(p, n=len(p.rows(u, recipe)))) for p, u in shared]
     kept = [p for p in counted if p.n]
+    facts: tuple[Literal["poses_2d", "poses_3d"], ...] = ("poses_2d", "poses_3d")
+    for what in facts:  # a test part is labelled as a whole, or not at all
+        tests = [p for p in kept if p.part == "test"]
+        bare = [p for p in tests if not getattr(p, what)]
+        if 0 < len(bare) < len(tests):
+            left_out[f"of test clips without {what}"] = sum(p.n for p in bare)
+            kept = [p for p in kept if p.part != "test" or getattr(p, what)]
     still = [p for p in kept if p.part == "unlabelled"]
     short = [p for p in still if p.n < MIN_FRAMES]
     if all(p.static for p in still) and len(short) < len(still):
@@ -214,8 +229,14 @@ def _hold_out(found: list[tuple[Piece, Usable]]) -> list[tuple[Piece, Usable]]:
             replace(best[0], part="test", span=(share, 1.0)),
         ]
         return [(new, u) for p, u in found for new in (parts if p == best[0] else [p])]
-    chosen = {p.clip for p in best[HELD_OUT // 2 :: HELD_OUT] or best[-1:]}
-    return [(replace(p, part="test") if p.clip in chosen else p, u) for p, u in found]
+    # Whole subjects where they are named: nobody is both learnt from and tested on.
+    named = len({p.subject for p in best}) > 1
+    groups = sorted({p.subject for p in best}) if named else [p.clip for p in best]
+    chosen = set(groups[HELD_OUT // 2 :: HELD_OUT] or groups[-1:])
+    return [
+        (replace(p, part="test") if (p.subject if named else p.clip) in chosen else p, u)
+        for p, u in found
+    ]
 
 
 def _share(found: list[tuple[Piece, Usable]], pose_share: float) -> list[tuple[Piece, Usable]]:
@@ -239,6 +260,8 @@ def _share(found: list[tuple[Piece, Usable]], pose_share: float) -> list[tuple[P
         for k, group in enumerate(groups)
         if math.floor((k + 1) * pose_share) > math.floor(k * pose_share)
     }
+    if len(groups) > 1:  # however few there are, one gives poses and one gives pictures
+        posing = (posing or {groups[-1]}) - ({groups[0]} if len(posing) == len(groups) else set())
 
     def gives_poses(p: Piece) -> bool:
         return p.part != "test" and p.poses_2d and (p.clip if by_clip else p.subject) in posing

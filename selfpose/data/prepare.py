@@ -28,13 +28,13 @@ from selfpose.data.crop import (
     pose_to_box,
     read_rgb,
 )
-from selfpose.data.picture_files import whole_box
+from selfpose.data.picture_files import picture_size, whole_box
 from selfpose.data.plan import PARTS, Part, Piece, Plan, Recipe, Usable, make_plan
 from selfpose.data.prepared import FORMAT, MANIFEST, file_crc32, open_prepared
 from selfpose.data.protocol import PoseDataset
 from selfpose.data.reader import SPLITS, Clip, Frame, Reader
-from selfpose.data.video import read_frames
-from selfpose.files import write_whole
+from selfpose.data.video import frame_size, read_frames
+from selfpose.files import hold, write_whole
 from selfpose.foreground import difference_to_foreground
 from selfpose.metrics import bone_lengths_from_2d, with_measured_bones
 from selfpose.skeleton import Skeleton
@@ -43,7 +43,7 @@ BLOCK = 64
 """Pictures in memory at a time."""
 BACKGROUND_FRAMES = 25
 """Pictures of a clip whose median is its background."""
-PROGRESS, PLAN = "progress.json", "plan.json"
+PROGRESS, PLAN, LOCK = "progress.json", "plan.json", ".lock"
 
 Arrays = dict[str, np.memmap]
 
@@ -64,9 +64,15 @@ def prepare(
         If the disk has no room.
     """
     folder = Path(folder)
-    if (folder / MANIFEST).is_file():
-        return open_prepared(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / MANIFEST).is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        with hold(folder / LOCK):  # another process that prepares the same is waited for
+            if not (folder / MANIFEST).is_file():
+                _prepare(reader, folder, recipe, progress=progress)
+    return open_prepared(folder)
+
+
+def _prepare(reader: Reader, folder: Path, recipe: Recipe, *, progress: bool) -> None:
     if not (folder / PLAN).is_file():
         text = make_plan(reader, recipe, progress=progress).to_json()
         write_whole(folder / PLAN, lambda partial: partial.write_text(text, encoding="utf-8"))
@@ -75,7 +81,6 @@ def prepare(
     writer = _Writer(folder=folder, plan=plan, arrays=arrays, recipe=recipe)
     writer.write_all(reader, progress=progress)
     _finish(reader, folder, plan, arrays, recipe)
-    return open_prepared(folder)
 
 
 def _make_arrays(folder: Path, skeleton: Skeleton, plan: Plan, recipe: Recipe) -> Arrays:
@@ -102,6 +107,11 @@ def _make_arrays(folder: Path, skeleton: Skeleton, plan: Plan, recipe: Recipe) -
         shapes["unlabelled.foreground"] = ((n["unlabelled"], size, size), "uint8")
         shapes["unlabelled.backgrounds"] = ((clips, 3, size, size), "uint8")
     missing = {k: v for k, v in shapes.items() if not (folder / f"{k}.npy").is_file()}
+    if missing and (folder / PROGRESS).is_file():
+        raise ValueError(
+            f"{folder}: {min(missing)}.npy is gone from a preparation that had begun; remove the "
+            "folder and prepare again"
+        )
     wanted = sum(math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in missing.values())
     free = shutil.disk_usage(folder).free
     if wanted > free:
@@ -195,7 +205,10 @@ class _Writer:
     def write_poses(self, clip: Clip, piece: Piece, chosen: NDArray[np.int64]) -> None:
         """Unpaired poses, at the scale that their pictures' crops have."""
         rows = slice(piece.first, piece.first + piece.n)
-        boxes = subject_boxes(clip, chosen, self.recipe, shapes=None)
+        shapes = None
+        if self.recipe.crop == "whole" and clip.pictures is not None:
+            shapes = [frame_shape(clip.pictures[int(chosen[0])])] * len(chosen)
+        boxes = subject_boxes(clip, chosen, self.recipe, shapes=shapes)
         flat = points_to_crop(_take(clip.poses_2d, chosen), boxes, size=self.recipe.image_size)
         self.arrays["unpaired"][rows] = flat
         if "unpaired.poses_3d" in self.arrays:
@@ -262,18 +275,32 @@ def subject_boxes(
 
     ``shapes`` are the (width, height) of the pictures, ``None`` where these are not at hand.
     """
-    if recipe.crop == "subject" or shapes is None:
-        if clip.boxes is not None:
-            return np.asarray(clip.boxes[rows], dtype=float)
-        if clip.poses_2d is not None:
-            pose = _take(clip.poses_2d, rows)
-            if np.isfinite(pose).any(axis=(1, 2)).all():
-                try:
-                    return pose_to_box(pose)
-                except ValueError as error:
-                    raise ValueError(f"clip {clip.name!r}: {error}") from error
-    assert shapes is not None
-    return np.stack([whole_box(shape) for shape in shapes])
+    if clip.boxes is not None and (recipe.crop == "subject" or shapes is None):
+        return np.asarray(clip.boxes[rows], dtype=float)
+    whole = None if shapes is None else np.stack([whole_box(shape) for shape in shapes])
+    if recipe.crop == "whole" or clip.poses_2d is None:
+        if whole is None:
+            raise ValueError(
+                f"clip {clip.name!r}: how large its pictures are is not known, so that its poses "
+                "have no scale beside whole pictures; crop about the subject (crop=subject)"
+            )
+        return whole
+    pose = _take(clip.poses_2d, rows)
+    posed = np.isfinite(pose).all(axis=-1).sum(axis=-1) > 1
+    if whole is None and not posed.all():
+        raise ValueError(f"clip {clip.name!r}: a frame shows no joint, and there is no box")
+    boxes = np.zeros((len(rows), 3)) if whole is None else whole
+    try:
+        boxes[posed] = pose_to_box(pose[posed])
+    except ValueError as error:
+        raise ValueError(f"clip {clip.name!r}: {error}") from error
+    return boxes
+
+
+def frame_shape(frame: Frame) -> tuple[int, int]:
+    """Width and height, px, of a picture or a video's frame, as it is shown."""
+    width, height = picture_size(frame.path) if frame.index is None else frame_size(frame.path)
+    return int(width), int(height)
 
 
 def read_pictures(frames: list[Frame], pool: ThreadPoolExecutor) -> Iterator[NDArray[np.uint8]]:

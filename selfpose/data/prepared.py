@@ -12,7 +12,7 @@ from selfpose._typing import Tensor
 from selfpose.data.protocol import ImageSet, LabelledSet, PoseDataset
 from selfpose.skeleton import Skeleton
 
-FORMAT = 2
+FORMAT = 3
 """Version of the folder's layout; another one is prepared anew."""
 MANIFEST = "manifest.json"
 
@@ -80,7 +80,13 @@ def open_prepared(folder: str | Path) -> PoseDataset:
 
     def tensor(name: str) -> Tensor:
         # copy-on-write: torch takes no read-only arrays, and nothing is ever written back
-        return torch.from_numpy(np.load(folder / f"{name}.npy", mmap_mode="c"))
+        path = folder / f"{name}.npy"
+        try:
+            return torch.from_numpy(np.load(path, mmap_mode="c"))
+        except (OSError, ValueError, TypeError) as error:
+            raise ValueError(
+                f"{path}: not what was prepared ({error}); remove {folder} and prepare again"
+            ) from error
 
     known = manifest["crc32"]
     unlabelled: dict[str, Any] = {

@@ -16,8 +16,8 @@ from selfpose._typing import Tensor
 from selfpose.data import video
 from selfpose.data.picture_files import SUFFIXES
 from selfpose.data.plan import Recipe
-from selfpose.data.prepare import prepare
-from selfpose.data.prepared import FORMAT
+from selfpose.data.prepare import PLAN, prepare
+from selfpose.data.prepared import FORMAT, MANIFEST
 from selfpose.data.protocol import ImageSet, LabelledSet, PoseDataset
 from selfpose.data.reader import Reader
 from selfpose.names import refuse_unknown
@@ -37,6 +37,10 @@ READERS: dict[str, tuple[str, str]] = {
 """Name of each source of files: the module and the class that read it."""
 
 SomeSet = TypeVar("SomeSet", bound=ImageSet)
+MANY = 50_000
+"""Files; with more of them it would take long to ask when each was changed."""
+_OURS = {MANIFEST, PLAN, "record.json"}
+CHECKPOINT = "checkpoint"
 _RECIPE = tuple(f.name for f in fields(Recipe) if f.name != "image_size")
 
 
@@ -71,7 +75,13 @@ def make_reader(
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder")
     recipe = {key: options.pop(key) for key in _RECIPE if key in options}
-    return kind(root=root, **options), recipe
+    for key, value in options.items():
+        if inspect.signature(kind).parameters[key].annotation is bool and type(value) is not bool:
+            raise ValueError(f"option {key!r} of the data {name!r} is true or false, got {value!r}")
+    try:
+        return kind(root=root, **options), recipe
+    except TypeError as error:
+        raise ValueError(f"an option of the data {name!r} is of the wrong kind: {error}") from error
 
 
 def default_cache() -> Path:
@@ -83,20 +93,28 @@ def files_digest(folder: str | Path, *, times: bool = False) -> str:
     """Sixteen digits that stand for the files of a folder.
 
     Of pictures and videos, of which there may be a million, the names alone; of all others the
-    sizes too, and with ``times`` when they were changed.
+    sizes too, and with ``times`` when they were changed (then of pictures as well, as long as there
+    are fewer than ``MANY``). What the library itself has written there, runs and prepared data, is
+    none of the source's.
     """
     folder = Path(folder)
     media = SUFFIXES | video.SUFFIXES
-    digest = hashlib.sha256()
+    paths: list[Path] = []
     for where, inside, names in os.walk(folder):
-        inside.sort()
-        for name in sorted(names):
-            path = Path(where) / name
-            facts: list[Any] = [path.relative_to(folder).as_posix()]
-            if path.suffix.lower() not in media:
-                stat = path.stat()
-                facts += [stat.st_size, stat.st_mtime_ns] if times else [stat.st_size]
-            digest.update(json.dumps(facts).encode())
+        if _OURS & set(names) and Path(where) != folder:
+            inside.clear()
+            continue
+        inside[:] = sorted(
+            name for name in inside if not name.startswith(".") and name != CHECKPOINT
+        )
+        paths += [Path(where) / name for name in sorted(names) if not name.startswith(".")]
+    digest = hashlib.sha256()
+    for path in paths:
+        facts: list[Any] = [path.relative_to(folder).as_posix()]
+        if path.suffix.lower() not in media or (times and len(paths) < MANY):
+            stat = path.stat()
+            facts += [stat.st_size, stat.st_mtime_ns] if times else [stat.st_size]
+        digest.update(json.dumps(facts).encode())
     return digest.hexdigest()[:16]
 
 
@@ -104,7 +122,8 @@ def prepared_folder(
     name: str, root: Path, options: Mapping[str, Any], *, image_size: int, cache: Path
 ) -> Path:
     """The folder of a preparation: another one for other files, options or sizes."""
-    shown = json.dumps([FORMAT, options, files_digest(root, times=True)], sort_keys=True)
+    where = str(root.resolve())  # two folders may hold files of the same names, sizes and times
+    shown = json.dumps([FORMAT, where, options, files_digest(root, times=True)], sort_keys=True)
     key = hashlib.sha256(shown.encode()).hexdigest()[:16]
     return cache / f"{name}-{image_size}px-{key}"
 
@@ -166,8 +185,12 @@ def thinned(
     pictures = rows(n_unlabelled, len(dataset.unlabelled))
     poses = rows(n_unpaired, len(dataset.unpaired))
     tests = rows(n_test, len(dataset.test))
+    provenance = dict(dataset.provenance)
+    if tests is not None:  # protocols must not call these frames all
+        provenance["test_thinned_from"] = len(dataset.test)
     return replace(
         dataset,
+        provenance=provenance,
         unlabelled=_rows_of(dataset.unlabelled, pictures),
         unpaired=dataset.unpaired if poses is None else dataset.unpaired[poses],
         test=_rows_of(dataset.test, tests),

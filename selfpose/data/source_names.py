@@ -25,4 +25,19 @@ SOURCES = GENERATED + RENDERED + FILES
 BODY_OF = {"embedded": "human"} | {name: name for name in GENERATED[1:]}
 """The body that each generated data set shows."""
 
-__all__ = ["BODY_OF", "FILES", "GENERATED", "RENDERED", "SOURCES"]
+
+def data_arguments(name: str, *, two_folders: bool = False) -> list[str]:
+    """Words of a command line that name a data set; ``FOLDER`` stands for a place of one's own.
+
+    >>> data_arguments("hand"), data_arguments("coco")
+    (['--data', 'hand'], ['--data', 'coco', '--data-root', 'FOLDER'])
+    """
+    words = ["--data", name]
+    if name in GENERATED:
+        return words
+    if two_folders:
+        return [*words, "--data-train", "FOLDER", "--data-test", "FOLDER"]
+    return [*words, "--data-root", "FOLDER"]
+
+
+__all__ = ["BODY_OF", "FILES", "GENERATED", "RENDERED", "SOURCES", "data_arguments"]

@@ -11,6 +11,7 @@ import io
 import math
 import pickle
 import pickletools
+import re
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -54,7 +55,7 @@ class _Dtype:
     order: Literal["<", ">", "="]
 
     def __init__(self, text: Any, *_: Any) -> None:
-        if not isinstance(text, str) or text.strip("<>|=")[:1] not in "?biufcSUO" or not text:
+        if not isinstance(text, str) or not re.fullmatch(r"[<>|=]?(\?|[biufcSUO]\d*)", text):
             raise ValueError(f"the pickle asks for the dtype {text!r}, which is not admitted")
         self.text = text
         self.order = "="
