@@ -49,7 +49,7 @@ from selfpose.evaluation import errors, predict_test
 from selfpose.figures import joint_bars, prediction_figure, prediction_rows
 from selfpose.pages import linked_groups, number_table, show_source
 from selfpose.pipeline import load
-from selfpose.plots import picture_row
+from selfpose.plots import picture_row, stack_figures
 from selfpose.provenance import provenance_box
 from selfpose.records import published_weights
 from selfpose.runs import DataChoice, run_experiment
@@ -121,11 +121,10 @@ number_table(
 # their limits, a rhythm for gaits. Left and right look alike, as on the animal itself.
 
 # %% mystnb={"figure": {"caption": "Test pictures of each body with their true 2D poses. Left is blue, right vermillion, what has no side grey.", "name": "fig-bodies-pictures"}, "image": {"alt": "Rows of small pictures of hands, of four-legged animals and of desk lamps before patterned backgrounds, with stick figures drawn over them."}} tags=["hide-input"]
-from matplotlib import pyplot as plt
-
+figures = []
 for dataset in data.values():
     rows = torch.linspace(0, len(dataset.test) - 1, 7).round().long().tolist()
-    display(
+    figures.append(
         picture_row(
             [dataset.test.images[k] for k in rows],
             [dataset.test.activity[k] for k in rows],
@@ -133,7 +132,7 @@ for dataset in data.values():
             skeleton=dataset.skeleton,
         )
     )
-plt.close("all")
+stack_figures(figures)
 
 # %% [markdown]
 # ## Lifting, trained here
@@ -219,14 +218,15 @@ error = {
 order = {name: error[name].argsort() for name in shipped}
 
 # %% mystnb={"figure": {"caption": "For each body the best, the median and the worst test picture by 3D error. White in the second and third column: the truth.", "name": "fig-bodies-best-worst"}, "image": {"alt": "Three rows for each body: picture, skeleton image, 2D pose, 3D pose and true 3D pose."}} tags=["hide-input"]
+figures = []
 for name in shipped:
     ranks = {"best": 0, "median": len(order[name]) // 2, "worst": len(order[name]) - 1}
     rows = {
         f"{name}, {place}, {float(error[name][order[name][k]]):.0f} mm": int(order[name][k])
         for place, k in ranks.items()
     }
-    display(prediction_rows(predictions[name], rows, tests[name], pipelines[name].skeleton))
-plt.close("all")
+    figures.append(prediction_rows(predictions[name], rows, tests[name], pipelines[name].skeleton))
+stack_figures(figures)
 
 # %% [markdown]
 # The median pictures again, as poses that turn: drag them, or use the arrow keys. The prediction is
@@ -285,16 +285,17 @@ if shipped:
         )
     )
 
-# %% mystnb={"figure": {"caption": "3D error by joint, after Procrustes alignment of the whole body.", "name": "fig-bodies-joints"}, "image": {"alt": "Horizontal bars, one for each joint of a body, of its mean 3D error in millimetres."}} tags=["hide-input"]
-for _, record in shipped.values():
-    display(
+# %% mystnb={"figure": {"caption": "3D error by joint, after Procrustes alignment of the whole body.", "name": "fig-bodies-joints"}, "image": {"alt": "Bars, one for each joint of a body, of its mean 3D error in millimetres."}} tags=["hide-input"]
+stack_figures(
+    [
         joint_bars(
             record["by_joint"],
             metric="p_mpjpe_mm",
             ylabel=f"{record['dataset']}: 3D error, mm",
         )
-    )
-plt.close("all")
+        for _, record in shipped.values()
+    ]
+)
 
 # %% [markdown]
 # ## How far it comes, and what goes wrong

@@ -53,6 +53,31 @@ def new_figure(width: float = 7.0, height: float = 3.2) -> Figure:
         return PageFigure(figsize=(width, height))
 
 
+def stack_figures(figures: Sequence[Figure], *, dpi: int = 150) -> Figure:
+    """Several figures below each other as one, for a page that shows them under one caption.
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+    """
+    if not figures:
+        raise ValueError("no figure to stack")
+    sizes = [figure.get_size_inches() for figure in figures]
+    width, height = max(size[0] for size in sizes), sum(size[1] for size in sizes)
+    whole = PageFigure(figsize=(width, height))
+    top = 1.0
+    for figure, (w, h) in zip(figures, sizes, strict=True):
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=dpi)
+        buffer.seek(0)
+        top -= h / height
+        ax = whole.add_axes((0, top, w / width, h / height))
+        ax.imshow(plt.imread(buffer), aspect="auto", interpolation="none")
+        ax.set_axis_off()
+    return whole
+
+
 def _array(values: Any) -> np.ndarray:
     return values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
 

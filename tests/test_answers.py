@@ -26,6 +26,7 @@ from selfpose.answers import (
 )
 from selfpose.campaign import choose_runs
 from selfpose.cli import campaign
+from selfpose.data.source_names import GENERATED
 from selfpose.quotes import quote_from_attributes, record_name
 from selfpose.site_checks import read_page
 from selfpose.workflow import Experiment, campaign_command, read_experiments
@@ -259,7 +260,7 @@ def test_printed_commands_make_the_runs_that_are_missing(
             choice = {"preset": options["preset"], "data": options["data"]}
             runs = choose_runs(**choice, experiments=names, cells=options["cells"])
             assert {run.experiment for run in runs} == {item.name}
-            assert ("--data-root" in command) == (choice["data"] != "embedded")
+            assert ("--data-root" in command) == (choice["data"] not in GENERATED)
             if preset in item.presets and number == 0:
                 assert {run.variant for run in runs} == set(item.variants)
 

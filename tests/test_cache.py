@@ -123,11 +123,11 @@ def test_embedded_data_come_from_the_cache(tmp_path: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("name", "folders", "error", "message"),
     [
-        ("h37m", {}, ValueError, "unknown data set 'h37m'; known: embedded, cmu"),
+        ("h37m", {}, ValueError, "unknown data set 'h37m'"),
         ("embedded", {"data_root": "x"}, ValueError, "read no folder"),
-        ("cmu", {}, ValueError, "needs either data_root, or both"),
-        ("cmu", {"data_train": "x"}, ValueError, "needs either data_root, or both"),
-        ("cmu", {"data_root": "x", "data_test": "y"}, ValueError, "needs either data_root, or"),
+        ("cmu", {}, ValueError, "need either data_root, or both"),
+        ("cmu", {"data_train": "x"}, ValueError, "need either data_root, or both"),
+        ("cmu", {"data_root": "x", "data_test": "y"}, ValueError, "need either data_root, or"),
         ("cmu", {"data_root": "no-such"}, FileNotFoundError, "no-such: no such folder"),
         (
             "cmu",

@@ -26,7 +26,7 @@ def truth(test: LabelledSet) -> Prediction:
 
 def first(test: LabelledSet, n: int) -> LabelledSet:
     return LabelledSet(
-        **{k: v[:n] for k, v in vars(test).items()},
+        **{k: v[:n] for k, v in vars(test).items() if v is not None},
     )
 
 

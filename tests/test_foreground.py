@@ -57,7 +57,7 @@ def test_the_foreground_is_a_sigmoid_of_the_difference_to_the_nearest_of_256_lev
 def test_loose_pictures_are_refused() -> None:
     images = torch.zeros(20, 3, 4, 4, dtype=torch.uint8)
     sequence = torch.tensor([0] * 13 + [1] * 7)
-    with pytest.raises(ValueError, match=r"at least 8 from each.*only 7.*drop the terms 'sil'"):
+    with pytest.raises(ValueError, match=r"at least 8 from each.*only 7.*variant 'loose'"):
         static_foreground(images, sequence)
 
 

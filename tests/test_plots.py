@@ -1,5 +1,7 @@
 """Figures: sides keep their colours, up is up, and wrong input is refused."""
 
+import io
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -151,3 +153,20 @@ def test_tables_keep_order_and_mark_what_is_absent():
     assert list(table.index) == ["b", "a"]
     assert table.loc["b"].tolist() == ["1.3", "3", "–"]
     assert table.loc["a"].tolist() == ["–", "–", "yes"]
+
+
+def test_stacked_figures_keep_their_sizes_and_order() -> None:
+    red, blue = plots.new_figure(4.0, 1.0), plots.new_figure(2.0, 3.0)
+    red.set_facecolor("red")
+    blue.set_facecolor("blue")
+    whole = plots.stack_figures([red, blue])
+    assert whole.get_size_inches().tolist() == [4, 4]
+    drawn = io.BytesIO()
+    whole.savefig(drawn, format="png", dpi=100)
+    drawn.seek(0)
+    pixels = plt.imread(drawn)
+    assert pixels.shape[:2] == (400, 400)
+    assert pixels[50, 200, :3].tolist() == [1, 0, 0]
+    assert pixels[200, 100, :3].tolist() == [0, 0, 1]
+    with pytest.raises(ValueError, match="no figure"):
+        plots.stack_figures([])
