@@ -216,8 +216,8 @@ display(
     Markdown(
         f"Below the mean pose in 2D: {said['error_2d_percent']}. In 3D by P-MPJPE: "
         f"{said['p_mpjpe_mm']}; by N-MPJPE, which forgives no turn: {said['n_mpjpe_mm']}. "
-        "Where 3D fails although 2D does not, compare with the lifting from true 2D above: Λ then gets "
-        "poses that are still too rough for it."
+        "Where 3D fails although 2D does not, compare with the lifting from true 2D above: Λ then "
+        "gets poses that are still too rough for it."
     )
 )
 
