@@ -241,7 +241,7 @@ figures = []
 for name in shipped:
     ranks = {"best": 0, "median": len(order[name]) // 2, "worst": len(order[name]) - 1}
     rows = {
-        f"{name}, {place}, {float(error[name][order[name][k]]):.0f} mm": int(order[name][k])
+        f"{name}\n{place}, {float(error[name][order[name][k]]):.0f} mm": int(order[name][k])
         for place, k in ranks.items()
     }
     figures.append(prediction_rows(predictions[name], rows, tests[name], pipelines[name].skeleton))
