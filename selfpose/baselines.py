@@ -148,9 +148,8 @@ def supervised_lifting_stage(pipeline: PosePipeline, labels: LabelledSet, config
         rows = torch.randint(len(plane), (config.lift_batch,), generator=generator).to(device)
         pose = plane[rows]
         depth, wanted = pipeline.lifter(pose)[0], target[rows]
-        if (
-            config.augment and pipeline.skeleton.has_sides
-        ):  # as the method does: the twin in the mirror has its depths exchanged
+        # as the method does: the twin in the mirror has its depths exchanged
+        if config.augment and pipeline.skeleton.has_sides:
             twin = pipeline.lifter(mirror_pose(pose, pipeline.skeleton))[0]
             depth = torch.cat([depth, twin])
             wanted = torch.cat([wanted, wanted[:, list(pipeline.skeleton.flip)]])
@@ -238,16 +237,22 @@ def train_supervised(
 
 
 def baseline_errors(
-    pipeline: PosePipeline, dataset: PoseDataset, supervised: PosePipeline | None
+    pipeline: PosePipeline,
+    dataset: PoseDataset,
+    supervised: PosePipeline | None,
+    *,
+    prediction: Prediction | None = None,
 ) -> dict[str, dict[str, float] | None]:
     """Errors of every baseline under its name; ``None`` for a ceiling that was not trained.
 
     ``flat`` is the pipeline's own 2D pose without depth; ``mean_pose`` the best constants;
     ``nearest_neighbour`` the poses found by looking the pipeline's own 2D pose up;
-    ``supervised`` the networks trained with labels.
+    ``supervised`` the networks trained with labels. ``prediction`` is the pipeline's of the test
+    part, where it is at hand.
     """
     test, skeleton = dataset.test, dataset.skeleton
-    prediction = predict_test(pipeline, test)
+    if prediction is None:
+        prediction = predict_test(pipeline, test)
     flat = known_errors(prediction.pose_2d, flat_pose(pipeline, prediction), test, skeleton)
     ceiling = None
     if supervised is not None:

@@ -129,13 +129,17 @@ def predict_test(pipeline: PosePipeline, test: LabelledSet) -> Prediction:
     return pipeline.predict(test.images)
 
 
-def evaluate(pipeline: PosePipeline, test: LabelledSet) -> dict[str, Any]:
+def evaluate(
+    pipeline: PosePipeline, test: LabelledSet, *, prediction: Prediction | None = None
+) -> dict[str, Any]:
     """Everything a record holds about a test set: averages, by activity, by joint.
 
     From pictures also ``p_mpjpe_sides_given_mm``: Λ on the predicted 2D poses whose left and right
     the truth has put right, limb by limb: what they would be worth without that fault.
+    ``prediction`` is the pipeline's of the test set, where it is at hand.
     """
-    prediction = predict_test(pipeline, test)
+    if prediction is None:
+        prediction = predict_test(pipeline, test)
     values = errors(prediction, test, pipeline.skeleton)
     averages = mean_errors(values)
     if pipeline.phi is not None and test.knows_2d and test.knows_3d:

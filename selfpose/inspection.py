@@ -15,10 +15,11 @@ from tqdm import tqdm
 from selfpose._typing import Float, Tensor, UInt8
 from selfpose.data.checks import bone_lengths, findings
 from selfpose.data.crop import crop_picture, points_to_crop
-from selfpose.data.plan import PARTS, Plan, Recipe, make_plan
+from selfpose.data.plan import PARTS, Piece, Plan, Recipe, Usable, divide, look
 from selfpose.data.prepare import read_pictures, subject_boxes
 from selfpose.data.protocol import PoseDataset
 from selfpose.data.reader import SPLITS, Clip, Reader
+from selfpose.data.rows import even_rows
 from selfpose.plots import draw_pose_2d, new_figure, picture_to_rgb, side_legend
 from selfpose.skeleton import Skeleton
 
@@ -115,11 +116,14 @@ def inspect_reader(
     posing: list[Clip] = []
     scales: dict[str, list[float]] = {"labelled": [], "unpaired": []}
     said: Counter[str] = Counter()
+    pieces: list[tuple[Piece, Usable]] = []
+    whole = True
     for split in SPLITS:
         counts: Counter[str] = Counter()
         bar = tqdm(reader.clips(split), desc=f"{split} clips", unit=" clips", disable=not progress)
         try:
             for clip in bar:
+                pieces.append(look(clip, split))
                 counts["clips"] += 1
                 counts["frames"] += len(clip)
                 for what in ("pictures", "poses_2d", "poses_3d"):
@@ -137,16 +141,19 @@ def inspect_reader(
                     _keep_spread(shown, clip, counts["clips"])
                 if clip.poses_2d is not None and (clip.boxes is not None or clip.pictures):
                     kind = "labelled" if clip.pictures else "unpaired"
-                    scales[kind] += _reference_lengths(clip, recipe, reader.skeleton)
+                    scales[kind] += _reference_lengths(clip, reader.skeleton)
                     if clip.pictures is None and len(posing) < N_SAMPLES:
                         posing.append(clip)
         except (ValueError, FileNotFoundError) as error:
             found.findings.insert(0, str(error))
+            whole = False
         found.counts[split] = {key: n for key, n in counts.items() if n}
     found.bones = np.array(deep or flat) if deep or flat else None
     found.unit = "mm" if deep else "px in the picture"
+    if not whole:  # of a source that breaks off there is no plan
+        return found
     try:
-        found.plan = make_plan(reader, recipe)
+        found.plan = divide(reader.name, pieces, recipe)
         found.samples = [s for clip in shown for s in _samples(clip, recipe, len(shown))]
         found.samples += _pose_samples(posing, recipe)
         found.notes = _notes(found, scales)
@@ -181,14 +188,13 @@ def _notes(found: Inspection, scales: dict[str, list[float]]) -> list[str]:
     return notes
 
 
-def _reference_lengths(clip: Clip, recipe: Recipe, skeleton: Skeleton) -> list[float]:
+def _reference_lengths(clip: Clip, skeleton: Skeleton) -> list[float]:
     """Root–top lengths of some poses of a clip, over the side of their crop."""
     assert clip.poses_2d is not None
-    rows = np.unique(np.linspace(0, len(clip) - 1, min(64, len(clip))).round().astype(np.int64))
-    boxes = None if clip.boxes is None else clip.boxes[rows]
-    if boxes is None:  # the crop follows the pose, whose scale is then its own
+    if clip.boxes is None:  # the crop follows the pose, whose scale is then its own
         return []
-    pose = points_to_crop(clip.poses_2d[rows], boxes, size=1)
+    rows = even_rows(len(clip), most=64)
+    pose = points_to_crop(clip.poses_2d[rows], clip.boxes[rows], size=1)
     lengths = np.linalg.norm(pose[:, skeleton.top] - pose[:, skeleton.root], axis=-1)
     return [float(length) for length in lengths if np.isfinite(length)]
 
@@ -198,8 +204,7 @@ def _pose_samples(clips: list[Clip], recipe: Recipe) -> list[Sample]:
     found = []
     for clip in clips[:4]:
         assert clip.poses_2d is not None
-        count = max(1, 4 // len(clips))
-        rows = np.unique(np.linspace(0, len(clip) - 1, count).round().astype(np.int64))
+        rows = even_rows(len(clip), most=max(1, 4 // len(clips)))
         boxes = subject_boxes(clip, rows, recipe, shapes=None)
         for row, pose in zip(
             rows, points_to_crop(clip.poses_2d[rows], boxes, size=SAMPLE_PX), strict=True
@@ -221,8 +226,7 @@ def _keep_spread(shown: list[Clip], clip: Clip, number: int) -> None:
 
 def _samples(clip: Clip, recipe: Recipe, n_clips: int) -> list[Sample]:
     assert clip.pictures is not None
-    n = max(1, N_SAMPLES // n_clips)
-    rows = np.unique(np.linspace(0, len(clip) - 1, min(n, len(clip))).round().astype(np.int64))
+    rows = even_rows(len(clip), most=max(1, N_SAMPLES // n_clips))
     found = []
     with ThreadPoolExecutor(1) as pool:
         pictures = read_pictures([clip.pictures[int(k)] for k in rows], pool)
@@ -242,7 +246,6 @@ def inspect_dataset(dataset: PoseDataset) -> Inspection:
     """Look through a data set in memory: the generated and the rendered ones."""
     test = dataset.test
     lengths = bone_lengths(test.poses_3d.double().numpy(), dataset.skeleton)
-    rows = torch.linspace(0, len(test) - 1, min(len(test), N_SAMPLES)).round().long().tolist()
     sizes = {
         "unlabelled": len(dataset.unlabelled),
         "unpaired": len(dataset.unpaired),
@@ -256,7 +259,7 @@ def inspect_dataset(dataset: PoseDataset) -> Inspection:
         bones=lengths[None],
         samples=[
             Sample(image=test.images[k], pose=test.poses_2d[k], title=test.activity[k])
-            for k in rows
+            for k in even_rows(len(test), most=N_SAMPLES).tolist()
         ],
     )
 

@@ -177,3 +177,19 @@ def test_every_baseline_has_the_metrics_of_a_run(tiny_dataset: PoseDataset) -> N
     assert all(set(row or ()) == names for row in table.values())
     assert names <= set(evaluate(pipeline, tiny_dataset.test)["metrics"])
     assert baseline_errors(pipeline, tiny_dataset, None)["supervised"] is None
+
+
+def test_a_prediction_at_hand_is_measured_in_the_place_of_a_new_one(
+    tiny_dataset: PoseDataset,
+) -> None:
+    pipeline = build_pipeline(tiny_dataset, lifting())
+    own = predict_test(pipeline, tiny_dataset.test)
+    other = replace(own, pose_3d=own.pose_3d.flip(0))
+    assert evaluate(pipeline, tiny_dataset.test, prediction=own) == evaluate(
+        pipeline, tiny_dataset.test
+    )
+    assert evaluate(pipeline, tiny_dataset.test, prediction=other) != evaluate(
+        pipeline, tiny_dataset.test
+    )
+    given = baseline_errors(pipeline, tiny_dataset, None, prediction=own)
+    assert given == baseline_errors(pipeline, tiny_dataset, None)

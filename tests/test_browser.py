@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
+from small_book import write_book
 
-from selfpose.notebooks import repository_root, run_notebook, sync_pair
 from selfpose.page_weight import check_page_weights
 from selfpose.site import build, stage
 
@@ -104,17 +103,8 @@ pose_view(
 
 @pytest.fixture(scope="module")
 def small_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root, here = tmp_path_factory.mktemp("browser"), repository_root()
-    shutil.copy(here / "_config.yml", root)
-    shutil.copytree(here / "book" / "assets", root / "book" / "assets")
-    shutil.copy(here / "book" / "references.bib", root / "book")
-    (root / "book" / "index.md").write_text(PAGE, encoding="utf-8")
-    toc = {"format": "jb-book", "root": "book/index", "chapters": [{"file": "notebooks/toy"}]}
-    (root / "_toc.yml").write_text(yaml.safe_dump(toc), encoding="utf-8")
-    script = root / "notebooks" / "toy.py"
-    script.parent.mkdir()
-    script.write_text(NOTEBOOK, encoding="utf-8")
-    run_notebook(sync_pair(script), root / "executed" / "toy.ipynb", progress=False)
+    root = tmp_path_factory.mktemp("browser")
+    write_book(root, page=PAGE, notebook=NOTEBOOK)
     staged = stage(root / "executed", root / "staged", root=root)
     return build(staged, root / "site", root=root).parent
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -16,6 +18,8 @@ from selfpose.data.plan import Recipe, make_plan
 from selfpose.data.prepare import prepare
 from selfpose.data.prepared import open_prepared, verify
 from selfpose.data.reader import Camera, Clip, Frame, Split
+from selfpose.data.rows import even_rows
+from selfpose.inspection import inspect_reader
 from selfpose.metrics import bone_lengths
 from selfpose.skeleton import Skeleton
 
@@ -237,6 +241,42 @@ def test_frames_without_labels_or_called_invalid_are_counted(tmp_path: Path) -> 
     plan = make_plan(Gaps(tmp_path), Recipe())
     assert plan.left_out == {"invalid in the source": 8, "with a joint missing": 4}
     assert {p.n for p in plan.pieces} == {9}
+
+
+def test_looking_through_a_source_reads_every_clip_once_and_plans_the_same(tmp_path: Path) -> None:
+    class Counted(Sticks):
+        def clips(self, split: Split) -> Iterator[Clip]:
+            asked.append(split)
+            return super().clips(split)
+
+    asked: list[Split] = []
+    found = inspect_reader(Counted(tmp_path), Recipe(every=3), name="sticks", progress=False)
+    assert asked == ["train", "test"]
+    assert found.plan == make_plan(Sticks(tmp_path), Recipe(every=3))
+
+
+def test_a_source_that_breaks_off_has_no_plan_and_one_finding(tmp_path: Path) -> None:
+    class Broken(Sticks):
+        def clips(self, split: Split) -> Iterator[Clip]:
+            yield from super().clips(split)
+            if split == "train":
+                raise ValueError("labels.txt: broken")
+
+    found = inspect_reader(Broken(tmp_path), Recipe(), name="sticks", progress=False)
+    assert found.findings == ["labels.txt: broken"]
+    assert found.plan is None
+    assert {split: n["clips"] for split, n in found.counts.items()} == {"train": 3, "test": 1}
+
+
+@given(n=st.integers(0, 10**6), most=st.integers(1, 5000))
+def test_even_rows_rise_from_the_first_to_the_last_in_even_steps(n: int, most: int) -> None:
+    rows = even_rows(n, most=most)
+    assert len(rows) == min(n, most)
+    if len(rows) > 1:
+        assert (rows[0], rows[-1]) == (0, n - 1)
+        steps = np.diff(rows)
+        assert steps.min() >= 1
+        assert np.ptp(steps) <= 2
 
 
 def test_the_test_part_keeps_who_where_and_which_frame(tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from small_book import write_book
 from test_provenance import a_record
 
-from selfpose.notebooks import repository_root, run_notebook, sync_pair
+from selfpose.notebooks import repository_root
 from selfpose.quotes import record_name
 from selfpose.records import write_json
 from selfpose.site import (
@@ -99,24 +100,12 @@ RUNS = [a_record(error=80.0 + 3 * seed, seed=seed) for seed in range(2)]
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A book of one page and one executed notebook, with this book's settings and scripts."""
     root = tmp_path_factory.mktemp("project")
-    here = repository_root()
-    shutil.copy(here / "_config.yml", root)
-    shutil.copytree(here / "book" / "assets", root / "book" / "assets")
-    shutil.copy(here / "book" / "references.bib", root / "book")
-    (root / "book" / "index.md").write_text(PAGE, encoding="utf-8")
-    toc = {"format": "jb-book", "root": "book/index", "chapters": [{"file": "notebooks/toy"}]}
-    (root / "_toc.yml").write_text(yaml.safe_dump(toc), encoding="utf-8")
-    script = root / "notebooks" / "toy.py"
-    script.parent.mkdir()
-    script.write_text(NOTEBOOK, encoding="utf-8")
     for record in RUNS:
         folder = root / "runs" / f"seed{record['seed']}"
         folder.mkdir(parents=True)
         write_json(folder / "record.json", record)
-    values = {"runs": str(root / "runs")}
-    run_notebook(sync_pair(script), root / "executed" / "toy.ipynb", values, progress=False)
+    write_book(root, page=PAGE, notebook=NOTEBOOK, values={"runs": str(root / "runs")})
     return root
 
 

@@ -158,7 +158,7 @@ def test_traces_of_a_machine_are_found(site: Path, monkeypatch, text: str) -> No
     "text",
     [
         *("https://example.org/home/someone", "DATA_ROOT=~/mocap", "DATA_ROOT=/folder/of/motion"),
-        *("results/tmp/x", "notebooks/work/page"),
+        *("results/mnt/x", "notebooks/home/page"),
     ],
 )
 def test_other_paths_are_no_traces(site: Path, text: str) -> None:

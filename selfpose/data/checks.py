@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfpose.data.reader import SPLITS, Camera, Clip
+from selfpose.data.rows import even_rows
 from selfpose.skeleton import HUMAN_17, Skeleton
 
 # Mean bone length of an adult, mm, over the bones of a skeleton. Human3.6M's people have thighs of
@@ -170,7 +171,7 @@ def reprojection_error(clip: Clip) -> float | None:
     """
     if clip.poses_2d is None or clip.poses_3d is None:
         return None
-    frames = _spread(len(clip))
+    frames = even_rows(len(clip), most=_MAX_FRAMES)
     points, pixels = clip.poses_3d[frames].astype(np.float64), clip.poses_2d[frames]
     known = np.isfinite(points).all(-1) & np.isfinite(pixels).all(-1)
     if known.sum() < 6:
@@ -182,10 +183,6 @@ def reprojection_error(clip: Clip) -> float | None:
     return float(np.median(np.linalg.norm(shown - pixels[known], axis=-1)))
 
 
-def _spread(t: int) -> NDArray[np.intp]:
-    return np.unique(np.linspace(0, t - 1, min(t, _MAX_FRAMES)).round().astype(np.intp))
-
-
 def findings(clip: Clip, skeleton: Skeleton, *, projected: bool = True) -> list[Finding]:
     if len(clip) == 0:
         return [Finding(text="holds no frame", fault=True)]
@@ -195,7 +192,7 @@ def findings(clip: Clip, skeleton: Skeleton, *, projected: bool = True) -> list[
             text = f"{what} poses have {poses.shape[1]} joints, expected {n} ({skeleton.name})"
             return [Finding(text=text, fault=True)]
     found = [*_about_numbers(clip), *_about_boxes(clip)]
-    frames = _spread(len(clip))
+    frames = even_rows(len(clip), most=_MAX_FRAMES)
     if clip.poses_2d is not None:
         found += _about_2d(clip.poses_2d[frames])
     if clip.poses_3d is not None:

@@ -33,7 +33,7 @@ from selfpose.data.checks import (
     require_split,
 )
 from selfpose.data.joint_orders import human36m_to_human_17
-from selfpose.data.mmpose import find_table, read_table, table_to_clips
+from selfpose.data.mmpose import find_pictures, find_table, read_table, table_to_clips
 from selfpose.data.reader import SPLITS, Camera, Clip, Frame, Reader, Split
 from selfpose.data.resection import Resection, resect
 from selfpose.data.safe import load_npz, open_h5, read_h5
@@ -108,12 +108,7 @@ class MMPoseHuman36M:
                 f"{root}: holds neither h36m_train.npz nor h36m_test.npz, itself or in "
                 "annotation_body3d/fps10; give the folder that MMPose's preprocessing wrote"
             )
-        self._images = None if poses_only else Path(images) if images else root / "images"
-        if self._images is not None and not self._images.is_dir():
-            raise FileNotFoundError(
-                f"{self._images}: no such folder of pictures; give it with images=, or ask for "
-                "poses_only=True"
-            )
+        self._images = find_pictures(root, images, poses_only=poses_only)
         self._drop = drop_bad_s9
 
     def clips(self, split: Split) -> Iterator[Clip]:

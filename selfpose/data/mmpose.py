@@ -162,4 +162,23 @@ def find_table(root: Path, folders: tuple[str, ...], names: tuple[str, ...]) -> 
     return next((place for place in places if place.is_file()), None)
 
 
-__all__ = ["Table", "find_table", "read_table", "table_to_clips"]
+def find_pictures(root: Path, images: str | Path | None, *, poses_only: bool) -> Path | None:
+    """The folder of pictures, ``root/images`` if none is named; ``None`` for poses alone.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is not there.
+    """
+    if poses_only:
+        return None
+    folder = Path(images) if images else root / "images"
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"{folder}: no such folder of pictures; give it with images=, or ask for "
+            "poses_only=True"
+        )
+    return folder
+
+
+__all__ = ["Table", "find_pictures", "find_table", "read_table", "table_to_clips"]

@@ -30,7 +30,7 @@ from selfpose.data.checks import (
     require_split,
 )
 from selfpose.data.joint_orders import MPI_17, MPI_28, mpi_to_human_17
-from selfpose.data.mmpose import find_table, read_table, table_to_clips
+from selfpose.data.mmpose import find_pictures, find_table, read_table, table_to_clips
 from selfpose.data.reader import SPLITS, Camera, Clip, Frame, Reader, Split
 from selfpose.data.safe import load_mat
 from selfpose.data.video import count_frames
@@ -410,12 +410,7 @@ class MMPoseMPIInf3DHP:
                 "in annotations; give the folder that MMPose's preprocessing wrote"
             )
         self._cameras = _checked_cameras(cameras)
-        self._images = None if poses_only else Path(images) if images else root / "images"
-        if self._images is not None and not self._images.is_dir():
-            raise FileNotFoundError(
-                f"{self._images}: no such folder of pictures; give it with images=, or ask for "
-                "poses_only=True"
-            )
+        self._images = find_pictures(root, images, poses_only=poses_only)
 
     def clips(self, split: Split) -> Iterator[Clip]:
         """The clips of a split, in the order of its file; the file's table is held meanwhile."""

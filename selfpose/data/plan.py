@@ -165,11 +165,40 @@ def make_plan(reader: Reader, recipe: Recipe, *, progress: bool = False) -> Plan
     found: list[tuple[Piece, Usable]] = []
     for split in SPLITS:
         bar = tqdm(reader.clips(split), desc=f"{split} clips", unit=" clips", disable=not progress)
-        found += [_look(clip, split) for clip in bar]
+        found += [look(clip, split) for clip in bar]
+    return divide(reader.name, found, recipe)
+
+
+def look(clip: Clip, split: Split) -> tuple[Piece, Usable]:
+    """What a clip could give, and which of its frames are usable: from its labels alone."""
+    usable = Usable.of(clip)
+    deep = clip.poses_3d is not None and bool(np.isfinite(clip.poses_3d).all(axis=(1, 2)).any())
+    piece = Piece(
+        clip=clip.name,
+        split=split,
+        part="test" if split == "test" else "unlabelled",
+        subject=clip.subject,
+        activity=clip.activity,
+        static=clip.static,
+        pictures=clip.pictures is not None,
+        poses_2d=bool(usable.posed.any()),
+        poses_3d=deep,
+    )
+    return piece, usable
+
+
+def divide(name: str, found: list[tuple[Piece, Usable]], recipe: Recipe) -> Plan:
+    """Share out what :func:`look` found of a source's clips, in their order, as :func:`make_plan`.
+
+    Raises
+    ------
+    ValueError
+        If a part would be empty, or two clips share a name; begins with the source's ``name``.
+    """
     names = [(piece.split, piece.clip) for piece, _ in found]
     if len(set(names)) < len(names):
-        twice = sorted({name for name in names if names.count(name) > 1})
-        raise ValueError(f"{reader.name}: two clips share the name {twice[0][1]!r}")
+        twice = sorted({clip for clip in names if names.count(clip) > 1})
+        raise ValueError(f"{name}: two clips share the name {twice[0][1]!r}")
     left_out = {
         "invalid in the source": sum(int((~u.valid).sum()) for _, u in found),
         "with a joint missing": sum(
@@ -191,29 +220,12 @@ def make_plan(reader: Reader, recipe: Recipe, *, progress: bool = False) -> Plan
     if all(p.static for p in still) and len(short) < len(still):
         left_out[f"in clips of fewer than {MIN_FRAMES}"] = sum(p.n for p in short)
         kept = [p for p in kept if p.part != "unlabelled" or p.n >= MIN_FRAMES]
-    _require_parts(reader.name, kept)
+    _require_parts(name, kept)
     pieces, filled = [], dict.fromkeys(PARTS, 0)
     for piece in kept:
         pieces.append(replace(piece, first=filled[piece.part]))
         filled[piece.part] += piece.n
     return Plan(pieces=tuple(pieces), left_out={k: n for k, n in left_out.items() if n})
-
-
-def _look(clip: Clip, split: Split) -> tuple[Piece, Usable]:
-    usable = Usable.of(clip)
-    deep = clip.poses_3d is not None and bool(np.isfinite(clip.poses_3d).all(axis=(1, 2)).any())
-    piece = Piece(
-        clip=clip.name,
-        split=split,
-        part="test" if split == "test" else "unlabelled",
-        subject=clip.subject,
-        activity=clip.activity,
-        static=clip.static,
-        pictures=clip.pictures is not None,
-        poses_2d=bool(usable.posed.any()),
-        poses_3d=deep,
-    )
-    return piece, usable
 
 
 def _hold_out(found: list[tuple[Piece, Usable]]) -> list[tuple[Piece, Usable]]:
@@ -286,4 +298,15 @@ def _require_parts(name: str, pieces: list[Piece]) -> None:
         )
 
 
-__all__ = ["HELD_OUT", "PARTS", "Part", "Piece", "Plan", "Recipe", "Usable", "make_plan"]
+__all__ = [
+    "HELD_OUT",
+    "PARTS",
+    "Part",
+    "Piece",
+    "Plan",
+    "Recipe",
+    "Usable",
+    "divide",
+    "look",
+    "make_plan",
+]

@@ -33,6 +33,7 @@ from selfpose.data.plan import PARTS, Part, Piece, Plan, Recipe, Usable, make_pl
 from selfpose.data.prepared import FORMAT, MANIFEST, file_crc32, open_prepared
 from selfpose.data.protocol import PoseDataset
 from selfpose.data.reader import SPLITS, Clip, Frame, Reader
+from selfpose.data.rows import even_rows
 from selfpose.data.video import frame_size, read_frames
 from selfpose.files import hold, write_whole
 from selfpose.foreground import difference_to_foreground
@@ -331,8 +332,8 @@ def background(frames: list[Frame], pool: ThreadPoolExecutor) -> NDArray[np.uint
     ValueError
         If the pictures differ in size.
     """
-    at = np.linspace(0, len(frames) - 1, min(len(frames), BACKGROUND_FRAMES)).round().astype(int)
-    pictures = list(read_pictures([frames[int(k)] for k in at], pool))
+    some = even_rows(len(frames), most=BACKGROUND_FRAMES)
+    pictures = list(read_pictures([frames[int(k)] for k in some], pool))
     if len({p.shape for p in pictures}) > 1:
         raise ValueError(
             f"{frames[0].path}: the pictures of this clip have several sizes, so that no static "
@@ -381,8 +382,7 @@ def _with_bones(skeleton: Skeleton, arrays: Arrays) -> tuple[Skeleton, str]:
 
 def _evenly(array: NDArray[Any], n: int = 4096) -> NDArray[Any]:
     """At most n rows, spread evenly, in memory."""
-    at = np.linspace(0, len(array) - 1, min(len(array), n)).round().astype(int)
-    return np.array(array[at])
+    return np.array(array[even_rows(len(array), most=n)])
 
 
 __all__ = ["BLOCK", "background", "prepare", "read_pictures", "subject_boxes"]
