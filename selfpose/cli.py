@@ -56,55 +56,82 @@ CACHE_OPTION = click.option(
     "--cache", type=click.Path(file_okay=False),
     help="Keep prepared data in this folder, for other runs.",
 )  # fmt: skip
-OPTION_OPTION = click.option(
-    "--option", "settings", multiple=True, metavar="NAME=VALUE",
-    help="What a reader of files takes besides its folder, or how frames are prepared: "
-    "every=5, crop=whole, pose_share=0.3, …; repeatable.",
+
+
+Command = Callable[..., None]
+
+
+def choice_options(
+    *options: Callable[[Command], Command], check: bool = False
+) -> Callable[[Command], Command]:
+    """A decorator: the options that name a data set, handed to the command as one ``choice``.
+
+    With ``check``, folders that do not fit the data set are refused before the command begins.
+    """
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def with_choice(
+            *,
+            data: str,
+            data_root: str | None,
+            data_train: str | None,
+            data_test: str | None,
+            data_settings: tuple[str, ...],
+            cache: str | None,
+            **rest: Any,
+        ) -> None:
+            choice = DataChoice(
+                name=data,
+                data_root=data_root,
+                data_train=data_train,
+                data_test=data_test,
+                data_options=parse_overrides(data_settings),
+                cache=cache,
+            )
+            if check:
+                check_folders(choice.name, choice.data_root, choice.data_train, choice.data_test)
+            command(choice=choice, **rest)
+
+        decorated: Command = with_choice
+        for option in reversed(options):
+            decorated = option(decorated)
+        return decorated
+
+    return decorate
+
+
+data_options = choice_options(
+    click.option(
+        "--data", "data", type=click.Choice(SOURCES), default="embedded", show_default=True,
+        metavar="NAME", help=f"Which data: {', '.join(SOURCES)}.",
+    ),
+    click.option("--data-root", type=FOLDER, help="The folder of the data set."),
+    click.option("--data-train", type=FOLDER, help="Motion capture: learn from this folder …"),
+    click.option("--data-test", type=FOLDER, help="… and test on every trial of this one."),
+    click.option(
+        "--data-option", "data_settings", multiple=True, metavar="NAME=VALUE",
+        help="An option of the data's reader, or of their preparation; repeatable.",
+    ),
+    CACHE_OPTION,
 )  # fmt: skip
-
-
-def data_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The options that name a data set, handed to the command as one ``choice``."""
-
-    @functools.wraps(command)
-    def with_choice(
-        *,
-        data: str,
-        data_root: str | None,
-        data_train: str | None,
-        data_test: str | None,
-        data_settings: tuple[str, ...],
-        cache: str | None,
-        **rest: Any,
-    ) -> None:
-        choice = DataChoice(
-            name=data,
-            data_root=data_root,
-            data_train=data_train,
-            data_test=data_test,
-            data_options=parse_overrides(data_settings),
-            cache=cache,
-        )
-        command(choice=choice, **rest)
-
-    options = [
-        click.option(
-            "--data", "data", type=click.Choice(SOURCES), default="embedded", show_default=True,
-            metavar="NAME", help=f"Which data: {', '.join(SOURCES)}.",
-        ),
-        click.option("--data-root", type=FOLDER, help="The folder of the data set."),
-        click.option("--data-train", type=FOLDER, help="Motion capture: learn from this folder …"),
-        click.option("--data-test", type=FOLDER, help="… and test on every trial of this one."),
-        click.option(
-            "--data-option", "data_settings", multiple=True, metavar="NAME=VALUE",
-            help="An option of the data's reader, or of their preparation; repeatable.",
-        ),
-        CACHE_OPTION,
-    ]  # fmt: skip
-    decorated: Callable[..., None] = with_choice
-    for option in reversed(options):
-        decorated = option(decorated)
-    return decorated
+source_options = choice_options(
+    click.argument("data", type=click.Choice(SOURCES), metavar="NAME"),
+    click.option("--root", "data_root", type=FOLDER, help="The folder of the data set."),
+    click.option(
+        "--train", "data_train", type=FOLDER, help="Motion capture: learn from this folder …"
+    ),
+    click.option(
+        "--test", "data_test", type=FOLDER, help="… and test on every trial of this one."
+    ),
+    click.option(
+        "--option", "data_settings", multiple=True, metavar="NAME=VALUE",
+        help="What a reader of files takes besides its folder, or how frames are prepared: "
+        "every=5, crop=whole, pose_share=0.3, …; repeatable.",
+    ),
+    CACHE_OPTION,
+    check=True,
+)  # fmt: skip
 
 
 @cli.command()
@@ -128,8 +155,8 @@ def data_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--device", default=None, help="cpu, cuda, …; a GPU where there is one by default.")
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), required=True,
-    help="Folder of the run: record.json, history.json, weights.safetensors. A killed run "
-    "continues when the same command is given again.",
+    help="Folder of the run: record.json, history.json, weights.safetensors and, from pictures, "
+    "snapshots.safetensors. A killed run continues when the same command is given again.",
 )  # fmt: skip
 @click.option("--quiet", is_flag=True, help="No progress bars.")
 def train(
@@ -258,9 +285,9 @@ def evaluate(weights: Path, choice: DataChoice, n_test: int) -> None:
             f"{weights}: trained for {pipeline.skeleton.name!r}, the data show "
             f"{dataset.skeleton.name!r}"
         )
-    told = measure(pipeline, dataset.test)
-    pose_3d = predict_test(pipeline, dataset.test).pose_3d
-    if named := protocol_numbers(dataset, pose_3d):
+    prediction = predict_test(pipeline, dataset.test)
+    told = measure(pipeline, dataset.test, prediction=prediction)
+    if named := protocol_numbers(dataset, prediction.pose_3d):
         told["protocols"] = named
     click.echo(json.dumps(told, indent=1))
 
@@ -289,7 +316,8 @@ def predict(weights: Path, pictures: tuple[Path, ...], out: Path) -> None:
 @click.argument("results", type=click.Path(file_okay=False, path_type=Path))
 @click.option(
     "--weights", multiple=True, metavar="EXPERIMENT/VARIANT/SEED",
-    help="Take the weights of this run too, e.g. end_to_end/selfpose/seed0; repeatable.",
+    help="Take the weights of this run too, and its snapshots if it kept some, e.g. "
+    "end_to_end/selfpose/seed0; repeatable.",
 )  # fmt: skip
 def publish(runs: Path, results: Path, weights: tuple[str, ...]) -> None:
     """Copy the records of finished RUNS to RESULTS, a folder to commit."""
@@ -302,45 +330,6 @@ def publish(runs: Path, results: Path, weights: tuple[str, ...]) -> None:
 @cli.group(cls=Group)
 def data() -> None:
     """Look at data sets, and prepare them."""
-
-
-def source_options(command: Callable[..., None]) -> Callable[..., None]:
-    """NAME and the options that say where it lies, handed to the command as one ``choice``."""
-
-    @functools.wraps(command)
-    def with_choice(
-        *,
-        name: str,
-        root: str | None,
-        train: str | None,
-        test: str | None,
-        settings: tuple[str, ...],
-        cache: str | None,
-        **rest: Any,
-    ) -> None:
-        choice = DataChoice(
-            name=name,
-            data_root=root,
-            data_train=train,
-            data_test=test,
-            data_options=parse_overrides(settings),
-            cache=cache,
-        )
-        check_folders(choice.name, choice.data_root, choice.data_train, choice.data_test)
-        command(choice=choice, **rest)
-
-    options = [
-        click.argument("name", type=click.Choice(SOURCES), metavar="NAME"),
-        click.option("--root", type=FOLDER, help="The folder of the data set."),
-        click.option("--train", type=FOLDER, help="Motion capture: learn from this folder …"),
-        click.option("--test", type=FOLDER, help="… and test on every trial of this one."),
-        OPTION_OPTION,
-        CACHE_OPTION,
-    ]
-    decorated: Callable[..., None] = with_choice
-    for option in reversed(options):
-        decorated = option(decorated)
-    return decorated
 
 
 @data.command("check", epilog=f"NAME is one of: {', '.join(SOURCES)}.")
@@ -385,8 +374,10 @@ def prepare(choice: DataChoice, image_size: int) -> None:
     Streams from disk, and continues where a killed preparation stopped. What is there already is
     compared with its checksums.
     """
+    from selfpose.data.plan import Recipe
+    from selfpose.data.prepare import prepare as prepare_data
     from selfpose.data.prepared import MANIFEST, verify
-    from selfpose.data.readers import default_cache, load_files, prepared_folder
+    from selfpose.data.readers import default_cache, make_reader, prepared_folder
 
     if choice.name not in FILES:
         raise ValueError(
@@ -400,9 +391,8 @@ def prepare(choice: DataChoice, image_size: int) -> None:
     if (folder / MANIFEST).is_file():
         click.echo(f"already prepared, {verify(folder) / 2**20:.0f} MiB, checksums right: {folder}")
         return
-    dataset = load_files(
-        choice.name, root=root, cache=cache, options=choice.data_options, image_size=image_size
-    )
+    reader, recipe = make_reader(choice.name, root, choice.data_options)
+    dataset = prepare_data(reader, folder, Recipe(image_size=image_size, **recipe))
     click.echo(
         f"{len(dataset.unlabelled)} pictures, {len(dataset.unpaired)} unpaired poses, "
         f"{len(dataset.test)} test pictures: {folder}"

@@ -12,6 +12,7 @@ from selfpose.metrics import procrustes, root_centred
 from selfpose.pipeline import Prediction
 from selfpose.plots import draw_pose_2d, draw_pose_3d, new_figure, picture_to_rgb
 from selfpose.skeleton import Skeleton
+from selfpose.snapshots import Snapshots
 
 
 def _draw_prediction(
@@ -113,19 +114,68 @@ def prediction_rows(
     """
     if not chosen:
         raise ValueError("no picture is chosen: name at least one row")
-    n = len(_columns(prediction, test.poses_3d))
-    figure = new_figure(7.0, 7.0 / n * len(chosen) + 0.2)
-    for row, (name, index) in enumerate(chosen.items()):
+    shown = [(index, index) for index in chosen.values()]
+    return _prediction_rows(prediction, list(chosen), shown, test, skeleton)
+
+
+def snapshot_figure(
+    snapshots: Snapshots,
+    number: int,
+    test: LabelledSet,
+    skeleton: Skeleton,
+    *,
+    names: Sequence[str] | None = None,
+) -> Figure:
+    """One snapshot of a training: a row a picture, as :func:`prediction_figure` shows one.
+
+    Poses that the test part does not know are left out.
+
+    Parameters
+    ----------
+    snapshots, number
+        Of a run, and which of them.
+    test
+        The test part that its networks looked at.
+    names
+        One for each picture, written on its left; by default its number in the test part.
+
+    Raises
+    ------
+    ValueError
+        If these are not the pictures of the snapshots, or there are more or fewer names.
+    """
+    if not snapshots.shows(test.images):
+        raise ValueError("the snapshots are of other pictures than those of this test part")
+    rows = snapshots.rows.tolist()
+    names = [f"picture {row}" for row in rows] if names is None else list(names)
+    if len(names) != len(rows):
+        raise ValueError(f"expected {len(rows)} names, one a picture, got {len(names)}")
+    prediction = snapshots.prediction(number, image_size=int(test.images.shape[-1]))
+    return _prediction_rows(prediction, names, list(enumerate(rows)), test, skeleton)
+
+
+def _prediction_rows(
+    prediction: Prediction,
+    names: Sequence[str],
+    shown: Sequence[tuple[int, int]],
+    test: LabelledSet,
+    skeleton: Skeleton,
+) -> Figure:
+    """A row for each (row of the prediction, row of the test part)."""
+    truth = test.poses_3d if test.knows_3d else None
+    n = len(_columns(prediction, truth))
+    figure = new_figure(7.0, 7.0 / n * len(names) + 0.2)
+    for row, (name, (index, picture)) in enumerate(zip(names, shown, strict=True)):
         _draw_prediction(
             figure,
-            test.images[index],
+            test.images[picture],
             prediction,
             index,
             skeleton,
-            truth_2d=test.poses_2d[index],
-            truth_3d=test.poses_3d[index],
+            truth_2d=test.poses_2d[picture] if test.knows_2d else None,
+            truth_3d=None if truth is None else truth[picture],
             row=row,
-            rows=len(chosen),
+            rows=len(names),
         )
         first = figure.axes[-n]
         first.text(
@@ -262,4 +312,11 @@ def monitor_figure(
     return figure
 
 
-__all__ = ["error_bars", "joint_bars", "monitor_figure", "prediction_figure", "prediction_rows"]
+__all__ = [
+    "error_bars",
+    "joint_bars",
+    "monitor_figure",
+    "prediction_figure",
+    "prediction_rows",
+    "snapshot_figure",
+]

@@ -31,6 +31,7 @@ from selfpose.puppets import (
 from selfpose.render import draw_bones, draw_skeleton
 from selfpose.sides import SidePrior, side_loss
 from selfpose.skeleton import Skeleton
+from selfpose.snapshots import Album
 from selfpose.stages import Stage
 from selfpose.views import Pictures, View
 
@@ -108,11 +109,13 @@ def image_stage(
     pictures: Pictures,
     averaged: nn.ModuleDict,
     prior: SidePrior | None,
+    album: Album | None = None,
 ) -> Stage:
     """Φ, Ω and D from pictures, and Λ with them where ``lift_from`` is ``predicted``.
 
     ``averaged`` holds copies of Φ and Ω that follow them by an exponential moving average;
-    ``prior`` is the one on sides, where its term is not dropped.
+    ``prior`` is the one on sides, where its term is not dropped; ``album`` takes snapshots of the
+    averaged networks.
     """
     phi, omega, skeleton, device = pipeline.phi, pipeline.omega, dataset.skeleton, pipeline.device
     assert phi is not None
@@ -207,6 +210,8 @@ def image_stage(
         if number == 0:
             first_lifter.load_state_dict(pipeline.lifter.state_dict())
             averaged.load_state_dict(live.state_dict())
+            if album is not None:
+                album.take(0, pipeline, averaged)
         decay_rate(ours, number, config.steps)
         decay_rate(theirs, number, config.steps)
         view = pictures.draw_images(generator)
@@ -260,6 +265,8 @@ def image_stage(
             rate = min(config.ema, (1 + number) / (10 + number))
             for kept, new in zip(averaged.parameters(), live.parameters(), strict=True):
                 kept.lerp_(new, 1 - rate)
+        if album is not None:
+            album.take(number + 1, pipeline, averaged)
         return numbers(terms | others)
 
     def monitor() -> dict[str, float]:
@@ -282,6 +289,7 @@ def image_stage(
             "prior": prior or nn.Identity(),
             "sides": sides,
             "first_lifter": first_lifter,
+            "album": album or nn.Identity(),
         },
         optimisers={"ours": ours, "theirs": theirs, "lifting": lifting},
         step=step,

@@ -22,6 +22,8 @@ SCHEMA = 1
 RECORD = "record.json"
 HISTORY = "history.json"
 WEIGHTS = "weights.safetensors"
+SNAPSHOTS = "snapshots.safetensors"
+"""Beside the weights of runs from pictures: see :mod:`selfpose.snapshots`."""
 SOURCE_SUFFIXES = (".py", ".json")
 """Of the files that make the library what it is."""
 RESULTS = Path(__file__).resolve().parents[1] / "results"
@@ -145,6 +147,7 @@ def write_run(
     *,
     history: dict[str, Any],
     write_weights: Callable[[Path], None],
+    write_snapshots: Callable[[Path], None] | None = None,
 ) -> Path:
     """Write a run's files; the record comes last, so a folder with a record is a whole run.
 
@@ -153,18 +156,25 @@ def write_run(
     folder
         The run's folder; made if missing.
     record
-        Everything but the digests of the other two files, which are added here.
+        Everything but the digests of the other files, which are added here.
     history
         Losses and monitors over time, by stage.
     write_weights
         Writes the weights to the path that it is given.
+    write_snapshots
+        Writes the snapshots likewise, where the run has some.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / RECORD).unlink(missing_ok=True)
+    (folder / SNAPSHOTS).unlink(missing_ok=True)
     write_weights(folder / WEIGHTS)
     write_json(folder / HISTORY, history)
-    digests = {name: file_digest(folder / name) for name in (WEIGHTS, HISTORY)}
+    names = [WEIGHTS, HISTORY]
+    if write_snapshots is not None:
+        write_snapshots(folder / SNAPSHOTS)
+        names.append(SNAPSHOTS)
+    digests = {name: file_digest(folder / name) for name in names}
     complete = {**record, "schema": SCHEMA, "files": digests}
     check_record(complete, str(folder / RECORD))
     write_json(folder / RECORD, complete)
@@ -239,12 +249,30 @@ def check_weights(folder: Path, record: Record) -> Path:
     ValueError
         If their digest is not the record's.
     """
-    path = folder / WEIGHTS
+    return _check_file(folder / WEIGHTS, record, what="weights")
+
+
+def check_snapshots(folder: Path, record: Record) -> Path | None:
+    """The snapshots beside a record, likewise; ``None`` if it names none, as older ones do not.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it names some that are not there.
+    ValueError
+        If their digest is not the record's.
+    """
+    if SNAPSHOTS not in record.get("files", {}):
+        return None
+    return _check_file(folder / SNAPSHOTS, record, what="snapshots")
+
+
+def _check_file(path: Path, record: Record, *, what: str) -> Path:
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no weights beside the record")
-    if file_digest(path) != record.get("files", {}).get(WEIGHTS):
+        raise FileNotFoundError(f"{path}: no {what} beside the record")
+    if file_digest(path) != record.get("files", {}).get(path.name):
         raise ValueError(
-            f"{path}: not the weights that the record was made with (its digest differs); run the "
+            f"{path}: not the {what} that the record was made with (its digest differs); run the "
             "cell again, or fetch the file again"
         )
     return path
@@ -298,8 +326,8 @@ def publish(runs: str | Path, results: str | Path, *, weights: Sequence[str] = (
     runs, results
         The runs' folder, and where copies go.
     weights
-        Runs whose weights go with them, as paths below ``runs``
-        (``end_to_end/selfpose/seed0``). All other weights stay behind; their digest is in the
+        Runs whose weights, and snapshots where they kept some, go with them, as paths below
+        ``runs`` (``end_to_end/selfpose/seed0``). All others stay behind; their digest is in the
         record.
 
     Returns
@@ -309,11 +337,13 @@ def publish(runs: str | Path, results: str | Path, *, weights: Sequence[str] = (
     Raises
     ------
     FileNotFoundError
-        If there is no finished run, or no weights where they are wanted.
+        If there is no finished run, or no weights where they are wanted, or snapshots are gone
+        that their record names.
     ValueError
         If no commit has the library that a record was made with, so that none says what ran; if
-        weights are wanted of a run that is not there, do not belong to their record, or are
-        larger than :data:`MAX_PUBLISHED_BYTES`. Nothing has been written, then.
+        weights are wanted of a run that is not there, they or their snapshots do not belong to
+        their record, or they are larger than :data:`MAX_PUBLISHED_BYTES`. Nothing has been
+        written, then.
     """
     runs, results = Path(runs), Path(results)
     records = read_records(runs)
@@ -340,15 +370,17 @@ def publish(runs: str | Path, results: str | Path, *, weights: Sequence[str] = (
                     f"(at most {MAX_PUBLISHED_BYTES / 1e6:.0f} MB); publish a run with narrower "
                     "networks, or hand these weights out another way"
                 )
+            check_snapshots(runs / record["path"], record)
     written = []
     for record in records:
         source, target = runs / record["path"], results / record["path"]
         target.mkdir(parents=True, exist_ok=True)
-        with_weights = record["path"] in chosen
-        kept = target / WEIGHTS
-        if kept.is_file() and file_digest(kept) != record["files"][WEIGHTS]:
-            kept.unlink()  # of an older run: they would not belong to this record
-        for name in (HISTORY, *([WEIGHTS] if with_weights else [])):
+        digests = record.get("files", {})
+        beside = [name for name in (WEIGHTS, SNAPSHOTS) if name in digests]
+        for kept in (target / WEIGHTS, target / SNAPSHOTS):
+            if kept.is_file() and file_digest(kept) != digests.get(kept.name):
+                kept.unlink()  # of an older run: they would not belong to this record
+        for name in (HISTORY, *(beside if record["path"] in chosen else [])):
             write_whole(target / name, partial(shutil.copyfile, source / name))
         whole = {name: value for name, value in record.items() if name != "path"}
         if record.get("commit_dirty") or commits[_named(record)] != record["commit"]:
@@ -423,9 +455,11 @@ __all__ = [
     "RECORD",
     "RESULTS",
     "SCHEMA",
+    "SNAPSHOTS",
     "WEIGHTS",
     "Record",
     "check_record",
+    "check_snapshots",
     "check_weights",
     "commit_of_source",
     "environment",

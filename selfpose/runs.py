@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from selfpose.evaluation import evaluate, predict_test
 from selfpose.pipeline import save
 from selfpose.protocols.by_dataset import protocol_numbers
 from selfpose.records import RECORD, Record, environment, read_record, write_run
+from selfpose.snapshots import save_snapshots
 from selfpose.training import train
 
 
@@ -187,6 +189,7 @@ def run_experiment(
 ) -> Record:
     """Train, evaluate and leave ``record.json``, ``history.json`` and ``weights.safetensors``.
 
+    From pictures also ``snapshots.safetensors``: how a few test pictures were seen on the way.
     A finished run of the same parameters is returned as it is; a killed one continues from its
     checkpoint. The checkpoint goes once the record is written.
 
@@ -239,6 +242,7 @@ def run_experiment(
         supervised = train_supervised(dataset, config, out=out, device=device, progress=progress)
         seconds["supervised"] = time.monotonic() - clock
     clock = time.monotonic()
+    prediction = predict_test(pipeline, dataset.test)
     record: Record = {
         "experiment": experiment,
         "variant": label,
@@ -252,17 +256,16 @@ def run_experiment(
         **({"data_options": dict(data.data_options)} if data.data_options else {}),
         **facts,
         "started": started,
-        **evaluate(pipeline, dataset.test),
+        **evaluate(pipeline, dataset.test, prediction=prediction),
         "n_test": len(dataset.test),
         "counts": {
             "unlabelled": len(dataset.unlabelled),
             "unpaired": len(dataset.unpaired),
             "test": len(dataset.test),
         },
-        "baselines": baseline_errors(pipeline, dataset, supervised),
+        "baselines": baseline_errors(pipeline, dataset, supervised, prediction=prediction),
     }
-    pose_3d = predict_test(pipeline, dataset.test).pose_3d
-    if named := protocol_numbers(dataset, pose_3d):
+    if named := protocol_numbers(dataset, prediction.pose_3d):
         record["protocols"] = named
     seconds["evaluation"] = time.monotonic() - clock
     record["seconds"] = seconds
@@ -273,6 +276,7 @@ def run_experiment(
         record,
         history=runner.history,
         write_weights=lambda path: save(pipeline, path),
+        write_snapshots=partial(save_snapshots, kept) if (kept := runner.snapshots) else None,
     )
     for folder in (out / "checkpoint", out / "supervised"):
         shutil.rmtree(folder, ignore_errors=True)

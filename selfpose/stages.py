@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from selfpose._typing import Tensor
 from selfpose.files import write_whole
+from selfpose.snapshots import Snapshots
 
 
 class TrainingDiverged(RuntimeError):
@@ -142,6 +143,7 @@ class Runner:
     checkpoint_every_s: float = 60.0
     history: dict[str, list[dict[str, float]]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    snapshots: Snapshots | None = None
 
     @property
     def checkpoint(self) -> Path | None:

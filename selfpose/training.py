@@ -17,6 +17,7 @@ from selfpose.lifting import flow_stage, lifting_stage
 from selfpose.pipeline import PosePipeline
 from selfpose.records import source_digest
 from selfpose.sides import SidePrior
+from selfpose.snapshots import Album
 from selfpose.stages import Runner
 from selfpose.views import Pictures
 
@@ -99,7 +100,8 @@ def train(
 
     Returns
     -------
-    The trained pipeline, in evaluation mode, and the runner with history and seconds by stage.
+    The trained pipeline, in evaluation mode, and the runner with history and seconds by stage, and
+    with the snapshots of a training from pictures.
 
     Raises
     ------
@@ -113,7 +115,7 @@ def train(
     stages = [flow_stage(pipeline, dataset, config)]
     if not with_images or config.lift_from == "unpaired":
         stages.append(lifting_stage(pipeline, dataset, config))
-    averaged = nn.ModuleDict()
+    averaged, album = nn.ModuleDict(), None
     if pipeline.phi is not None and pipeline.omega is not None:
         averaged["phi"] = copy.deepcopy(pipeline.phi)
         averaged["omega"] = copy.deepcopy(pipeline.omega)
@@ -125,9 +127,22 @@ def train(
             # Right before the pictures: a checkpoint holds what its own stage changes.
             prior = SidePrior(skeleton=dataset.skeleton).to(device)
             stages.append(side_stage(pipeline, dataset, config, prior=prior))
+        album = Album(
+            dataset.test.images,
+            n_steps=config.steps,
+            n_joints=dataset.skeleton.n_joints,
+            channels=config.channels,
+            skeleton_size=config.skeleton_size,
+        ).to(device)
         stages.append(
             image_stage(
-                pipeline, dataset, config, pictures=pictures, averaged=averaged, prior=prior
+                pipeline,
+                dataset,
+                config,
+                pictures=pictures,
+                averaged=averaged,
+                prior=prior,
+                album=album,
             )
         )
     runner = Runner(
@@ -138,6 +153,7 @@ def train(
         checkpoint_every_s=config.checkpoint_every_s,
     )
     runner.run(stages)
+    runner.snapshots = None if album is None else album.snapshots()
     for name, module in averaged.items():
         getattr(pipeline, name).load_state_dict(module.state_dict())
     return pipeline.eval(), runner

@@ -1,5 +1,8 @@
 """Figures of results: what is shown is what was measured."""
 
+from dataclasses import replace
+
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -12,9 +15,11 @@ from selfpose.figures import (
     monitor_figure,
     prediction_figure,
     prediction_rows,
+    snapshot_figure,
 )
 from selfpose.pipeline import Prediction
 from selfpose.skeleton import HUMAN_17
+from selfpose.snapshots import Snapshots, coarse
 
 
 def test_bars_are_the_means_and_missing_groups_are_named() -> None:
@@ -88,3 +93,50 @@ def test_a_prediction_is_shown_from_picture_to_3d(known: bool) -> None:
         assert [name for name in names if name in ("best", "worst")] == ["best", "worst"]
         with pytest.raises(ValueError, match="no picture is chosen"):
             prediction_rows(prediction, {}, test, HUMAN_17)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_snapshot_is_shown_over_the_pictures_that_were_looked_at(known: bool) -> None:
+    """Each row holds its own picture of the test part, and the poses of its snapshot."""
+    rows = torch.tensor([1, 4])
+    images = torch.randint(256, (6, 3, 64, 64), dtype=torch.uint8)
+    plane = 0.1 * torch.randn(3, 2, 17, 2)
+    snapshots = Snapshots(
+        steps=torch.tensor([0, 2, 9]),
+        rows=rows,
+        marks=coarse(images[rows]),
+        skeleton_images=torch.randint(256, (3, 2, 3, 16, 16), dtype=torch.uint8),
+        poses_2d=0.5 + plane,
+        poses_3d=lift(plane, torch.zeros(3, 2, 17)),
+        elevations=torch.zeros(3, 2),
+    )
+    unknown = 1.0 if known else torch.nan
+    test = LabelledSet(
+        images=images,
+        sequence=torch.arange(6),
+        poses_2d=64 * torch.rand(6, 17, 2) * unknown,
+        poses_3d=700 * torch.randn(6, 17, 3) * unknown,
+        activity=("a",) * 6,
+    )
+    figure = snapshot_figure(snapshots, 1, test, HUMAN_17)
+    n = 5 if known else 4
+    assert len(figure.axes) == 2 * n
+    for row, index in enumerate(rows.tolist()):
+        picture, sketch, over = figure.axes[row * n : row * n + 3]
+        assert np.array_equal(picture.images[0].get_array(), images[index].permute(1, 2, 0))
+        assert np.array_equal(over.images[0].get_array(), images[index].permute(1, 2, 0))
+        assert sketch.images[0].get_array().shape[:2] == (16, 16)
+        drawn = {
+            (round(float(x), 3), round(float(y), 3))
+            for line in over.lines
+            for x, y in line.get_xydata()
+        }
+        for x, y in (64 * snapshots.poses_2d[1, row]).tolist():
+            assert (round(x, 3), round(y, 3)) in drawn
+    names = [text.get_text() for ax in figure.axes for text in ax.texts if text.get_rotation()]
+    assert names == ["picture 1", "picture 4"]
+    with pytest.raises(ValueError, match="expected 2 names, one a picture, got 1"):
+        snapshot_figure(snapshots, 1, test, HUMAN_17, names=["a"])
+    moved = replace(test, images=images.roll(1, 0))
+    with pytest.raises(ValueError, match="other pictures than those of this test part"):
+        snapshot_figure(snapshots, 1, moved, HUMAN_17)
