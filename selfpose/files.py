@@ -41,4 +41,26 @@ def hold(path: Path) -> Iterator[None]:
         yield
 
 
-__all__ = ["hold", "write_whole"]
+@contextmanager
+def hold_folder(folder: Path, *, busy: str) -> Iterator[None]:
+    """Be the only process of this machine that writes into a folder; leaves no file there.
+
+    Raises
+    ------
+    ValueError
+        With the words ``busy``, if another one holds the folder.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(busy) from None
+        except OSError:
+            pass  # some network file systems lock no folders: go on as before
+        yield
+    finally:
+        os.close(descriptor)
+
+
+__all__ = ["hold", "hold_folder", "write_whole"]

@@ -19,6 +19,7 @@ from selfpose.data.readers import files_digest
 from selfpose.data.source_names import FILES, GENERATED
 from selfpose.data.sources import load_dataset
 from selfpose.evaluation import evaluate, predict_test
+from selfpose.files import hold_folder
 from selfpose.pipeline import save
 from selfpose.protocols.by_dataset import protocol_numbers
 from selfpose.records import RECORD, Record, environment, read_record, write_run
@@ -226,7 +227,19 @@ def run_experiment(
     if done is not None:
         return done
     out.mkdir(parents=True, exist_ok=True)
-    device = check_device(device or default_device())
+    busy = f"{out}: another run is training into this folder; wait for it, or name another folder"
+    with hold_folder(out, busy=busy):
+        return _run(
+            config, out=out, data=data, dataset=dataset, experiment=experiment, label=label,
+            files=files, device=check_device(device or default_device()), progress=progress,
+        )  # fmt: skip
+
+
+def _run(
+    config: Config, *, out: Path, data: DataChoice, dataset: PoseDataset | None, experiment: str,
+    label: str, files: str | None, device: str, progress: bool,
+) -> Record:  # fmt: skip
+    """The run itself, once nothing stands against it."""
     # as it is now: who commits while this trains must not change what the record says
     facts = environment(device)
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from selfpose.files import write_whole
+from selfpose.files import hold_folder, write_whole
 
 REFUSED = """
 import resource, signal, sys
 from pathlib import Path
 import safetensors.torch, torch
-from selfpose.files import write_whole
+from selfpose.files import hold_folder, write_whole
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
@@ -51,3 +51,14 @@ def test_a_disk_that_refuses_is_an_error_of_the_file(tmp_path: Path) -> None:
     assert all(f"{path}: could not be written" in message for message in messages)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_is_held_by_one_and_let_go(tmp_path: Path) -> None:
+    with (
+        hold_folder(tmp_path, busy="taken"),
+        pytest.raises(ValueError, match="taken"),
+        hold_folder(tmp_path, busy="taken"),
+    ):
+        pass
+    with hold_folder(tmp_path, busy="taken"):
+        assert not list(tmp_path.iterdir())

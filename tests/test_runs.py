@@ -11,6 +11,7 @@ from selfpose import runs
 from selfpose.config import Config
 from selfpose.data.protocol import PoseDataset
 from selfpose.evaluation import evaluate
+from selfpose.files import hold_folder
 from selfpose.pipeline import load
 from selfpose.records import HISTORY, RECORD, WEIGHTS, read_history
 from selfpose.runs import DataChoice, check_device, run_experiment
@@ -79,6 +80,15 @@ def test_a_finished_run_with_other_parameters_is_never_overwritten(
     with pytest.raises(ValueError, match="dataset: 'embedded', now 'cmu'"):
         run_experiment(tiny(), out=tmp_path, data=DataChoice(name="cmu", data_root="x"))
     assert (tmp_path / RECORD).read_bytes() == before
+
+
+def test_two_runs_never_share_a_folder(tiny_dataset: PoseDataset, tmp_path: Path) -> None:
+    with (
+        hold_folder(tmp_path, busy=""),
+        pytest.raises(ValueError, match="another run is training into this folder"),
+    ):
+        run(tiny_dataset, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("killed_in", ["train", "train_supervised", "evaluate", "save"])
