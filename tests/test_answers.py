@@ -53,7 +53,8 @@ def record(variant: str, error: float, seed: int = 0, **more: Any) -> dict[str, 
     }
     return {
         **{"experiment": "x", "variant": variant, "seed": seed, "dataset": "embedded"},
-        **{"preset": "quick", "parameters": {"delta": delta}, "metrics": metrics},
+        **{"preset": "quick", "input": "poses", "metrics": metrics},
+        "parameters": {"delta": delta, "lift_steps": 1500, "flow_steps": 1000},
         **more,
     }
 
