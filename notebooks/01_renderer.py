@@ -291,10 +291,11 @@ number_table(
 # %% [markdown]
 # ## Fit a pose through the picture
 #
-# If the gradient is right, a pose can be found from a skeleton image alone. Start from the mean
+# Can a pose be found from a skeleton image by κ's gradient alone? Start from the mean
 # pose of the unpaired set and walk downhill on the squared difference of the two images. Only κ is
 # between the pixels and the joints; there is no network. Besides three fixed γ, the last trial
-# begins with a small one and lets it grow: first the cloud, then the limbs.
+# begins with a small one and lets it grow: first the cloud, then the limbs. A right gradient is
+# no promise: it leads downhill from where it stands.
 
 # %%
 start_pose = (dataset.unpaired / dataset.image_size).mean(dim=0)
@@ -371,6 +372,10 @@ figure
 # - **γ too large.** Beyond a few half-widths, $\exp(-\gamma d^2)$ is zero to the last bit, and so
 #   is its slope: a limb that is far from its place gets no pull at all. Compare the curves of
 #   {numref}`fig-kappa-fit`.
+# - **One channel.** The images come to agree, the poses need not: a limb is drawn to whichever limb is
+#   near. So the curves of one channel fall at first and then rise again, and a γ that grows does
+#   not cure it. With three channels a limb finds its side. This is why Ω is a network that has seen
+#   many poses, and no descent.
 # - **γ too small.** All limbs melt into one cloud, and hands and feet, which are small in it, count
 #   little.
 # - **A limb on the wrong side.** With one channel nothing says which leg is the left one. The gap

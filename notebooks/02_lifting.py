@@ -238,7 +238,8 @@ bodies = {
 plots.pose_row_3d([v[k] for v in bodies.values()], list(bodies), skeleton, view=(8.0, -25.0))
 
 # %% [markdown]
-# Here they open as their camera sees them, and one cannot tell which is which. Turn them.
+# Here they open as their camera sees them: every joint of the three is in one place, and only the
+# fading of what is far off tells them apart, which a picture does not have. Turn them.
 
 # %% tags=["hide-input"]
 pose_views(

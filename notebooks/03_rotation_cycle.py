@@ -21,7 +21,7 @@
 # errors of this trip, and a fourth, $L_{NF}$, judges the pose seen at its far end
 # {cite:p}`sosa2023self`. The predicted elevation comes from {cite:t}`wandt2022elepose`.
 #
-# **Time and device:** less than a minute on one CPU core. Nothing is trained here.
+# **Time and device:** seconds on one CPU core. Nothing is trained here.
 
 # %% tags=["parameters"]
 data = "embedded"  # or "cmu", with the folders below
@@ -422,6 +422,10 @@ number_table(table, digits=2, first="Λ says")
 # - **$L_{def}$** compares differences of two poses of the batch, so it forgives what both share. A
 #   common error is forgiven where all poses were turned alike, and not where each came back from an
 #   angle of its own, as in training: compare its rows with those of $L_{3D}$, which forgives nothing.
+# - **The three are one.** They look at $\delta = v - v'$, what the trip did to the body. $L_{3D}$ is its
+#   length, since a rotation keeps lengths; $L_{2D}$ is what of it shows in the picture; $L_{def}$ how
+#   it differs between poses. In training $L_{3D}$ leaves nothing for $L_{def}$ to find. The paper has
+#   it, and so do we; [the ablations](07_ablations.ipynb) say what leaving it out changes.
 #
 # So of all the terms only the prior $L_{NF}$ can choose between a pose and its flip, for it looks
 # at $\tilde y$ and asks whether people look like that. [The next page](04_flow_prior.ipynb)

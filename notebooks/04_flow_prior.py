@@ -23,7 +23,7 @@
 # principal components is that of {cite:t}`wandt2022elepose`; its building block, the affine
 # coupling, that of {cite:t}`dinh2017density`.
 #
-# **Time and device:** about half a minute on one CPU core, most of it training two flows.
+# **Time and device:** seconds on one CPU core, most of them for training two flows.
 
 # %% tags=["parameters"]
 data = "embedded"  # or "cmu", with the folders below

@@ -129,10 +129,11 @@ show_source(losses.regressor_loss, losses.redrawing_loss)
 # $\tilde u$ for the twin, $\pi$ for the share of the right naming and $\sigma$ for the accuracy of Ω:
 #
 # $$
-# r = \frac{\pi\, e^{-\lVert y - u \rVert^2 / 2\sigma^2}}
-#     {\pi\, e^{-\lVert y - u \rVert^2 / 2\sigma^2} + (1 - \pi)\, e^{-\lVert y - \tilde u \rVert^2 / 2\sigma^2}},
-# \qquad
-# \mathcal{L}_{puppet} = r\, \ell(u) + (1 - r)\, \ell(\tilde u),
+# \begin{aligned}
+# r &= \frac{\pi\, e^{-\lVert y - u \rVert^2 / 2\sigma^2}}
+#     {\pi\, e^{-\lVert y - u \rVert^2 / 2\sigma^2} + (1 - \pi)\, e^{-\lVert y - \tilde u \rVert^2 / 2\sigma^2}}, \\[1ex]
+# \mathcal{L}_{puppet} &= r\, \ell(u) + (1 - r)\, \ell(\tilde u),
+# \end{aligned}
 # $$ (eq-puppet)
 #
 # where $y = \Omega(s)$ for the puppet's skeleton image $s$ and

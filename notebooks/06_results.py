@@ -21,7 +21,7 @@
 # Neither can be shipped; the tables here are of the data that this book was built with, and the
 # recipe runs unchanged on yours.
 #
-# **Time and device.** About a minute on one CPU core: this page trains nothing. It reads the records
+# **Time and device.** Seconds on one CPU core: this page trains nothing. It reads the records
 # of the runs, loads two networks and puts the test pictures through them.
 
 # %% tags=["parameters"]
@@ -49,19 +49,21 @@ import torch
 from IPython.display import Markdown, display
 
 from selfpose import evaluation, metrics
+from selfpose.caveats import below_no_floor
 from selfpose.config import Config
-from selfpose.evaluation import errors, predict_test
+from selfpose.evaluation import errors, errors_2d, predict_test
 from selfpose.figures import (
     error_bars,
     joint_bars,
     monitor_figure,
     prediction_figure,
     prediction_rows,
+    snapshot_figure,
 )
 from selfpose.pages import linked_groups, linked_table, number_table, show_source
 from selfpose.pipeline import load
 from selfpose.plots import picture_row
-from selfpose.provenance import provenance_box
+from selfpose.provenance import provenance_box, rerun_command
 from selfpose.quotes import quoted, record_link
 from selfpose.records import (
     WEIGHTS,
@@ -71,6 +73,7 @@ from selfpose.records import (
     read_records,
 )
 from selfpose.runs import DataChoice
+from selfpose.snapshots import snapshots_of_run
 from selfpose.view3d import pose_views
 from selfpose.widgets import figure_slider
 
@@ -156,6 +159,12 @@ table(main, "p_mpjpe_mm", "P-MPJPE, mm")
 # %% tags=["hide-input"]
 table(main, "n_mpjpe_mm", "N-MPJPE, mm")
 
+# %% tags=["hide-input"]
+for name in dict.fromkeys(r["experiment"] for r in own):
+    same = [r for r in own if r["experiment"] == name]
+    if told := below_no_floor(same, "p_mpjpe_mm", "P-MPJPE", "mm"):
+        display(Markdown(f"`{name}`: {told} How much a longer training gains, the aims below say."))
+
 # %% [markdown]
 # The end-to-end run starts from pictures and `lifting` from true 2D poses, so the second shows what
 # the rotation cycle can do and the difference between the two what the pictures cost. How well the
@@ -219,7 +228,8 @@ error_bars(groups, xlabel="P-MPJPE, mm (proper rotation)", references=lines)
 # %% [markdown]
 # ## While they learn
 #
-# The same test pictures, looked at now and then during the training, one line a seed. Runs of this
+# The same test pictures, looked at now and then during the training, one line a seed. They are a
+# sample, so that a curve does not end at the number of the table, which is of all. Runs of this
 # build where it has more than one or the committed ones have no more, else the committed ones of most
 # seeds.
 
@@ -404,6 +414,84 @@ pose_views(
 )
 
 # %% [markdown]
+# ## Through the training
+#
+# A run from pictures keeps snapshots: at a few steps, most of them early, the averaged networks (those
+# that are evaluated in the end) look at the same test pictures, spread evenly over the test set. The
+# slider goes through these steps. Before the first, no network has seen a picture: Φ is untrained, Ω
+# has learnt to read drawings, and Λ to lift, from unpaired poses. Each row is named by its 2D error at
+# that step, sides forgiven; the slider names their mean. White: the truth. The 3D pose is aligned with
+# the true one as P-MPJPE aligns it.
+
+# %% tags=["hide-input"]
+candidates = [(here, r) for r in own if r["experiment"] == "end_to_end"]
+candidates += [
+    (results, r)
+    for r in committed
+    if (r["experiment"], r["variant"], r["dataset"]) == ("end_to_end", "selfpose", data)
+]
+snapshots, filmed = next(
+    (
+        (found, r)
+        for place, r in candidates
+        if (found := snapshots_of_run(place / r["path"], r)) and found.shows(dataset.test.images)
+    ),
+    (None, None),
+)
+
+
+def snapshot_errors(k):
+    """2D error of each picture in a snapshot, sides forgiven, % of the picture."""
+    size = dataset.image_size
+    seen = snapshots.prediction(k, image_size=size).pose_2d
+    truth = dataset.test.poses_2d[snapshots.rows]
+    found = errors_2d(seen, truth, dataset.skeleton, image_size=size)
+    return found["error_2d_percent_side_tolerant"].tolist()
+
+
+def figure_of_snapshot(k):
+    names = [f"{e:.1f} %" for e in snapshot_errors(k)]
+    return snapshot_figure(snapshots, k, dataset.test, dataset.skeleton, names=names)
+
+
+def describe_snapshot(k):
+    each = ", ".join(f"{e:.1f}" for e in snapshot_errors(k))
+    return (
+        f"After {int(snapshots.steps[k])} of {int(snapshots.steps[-1])} steps: a row for each of "
+        f"{len(snapshots.rows)} test pictures, with skeleton image, 2D pose and 3D pose "
+        "as the networks drew them then, and the true 3D pose. 2D error, sides forgiven, in % of "
+        f"the picture, from the top row: {each}."
+    )
+
+
+def format_snapshot(k):
+    mean = sum(snapshot_errors(k)) / len(snapshots.rows)
+    return f"{int(snapshots.steps[k])} of {int(snapshots.steps[-1])}: {mean:.1f} %"
+
+
+if snapshots:
+    display(Markdown(f"The run is {record_link(filmed)}."))
+    display(
+        figure_slider(
+            figure_of_snapshot,
+            range(len(snapshots)),
+            label="steps of training",
+            format=format_snapshot,
+            describe=describe_snapshot,
+        )
+    )
+else:
+    display(
+        Markdown(
+            "*Missing: no run holds snapshots of these test pictures.* Runs of before the library "
+            f"kept them have none. This command trains {record_link(first['end_to_end'])} again, "
+            "with them:\n\n"
+            f"```sh\n{rerun_command(first['end_to_end'])}\n```\n\n"
+            'This page then shows them if it is run with the parameter `runs="build/again"`.'
+        )
+    )
+
+# %% [markdown]
 # ## Failures
 #
 # What do the worst pictures have in common? The tenth with the largest 3D error beside the rest,
@@ -435,6 +523,24 @@ number_table(
         for name, chosen in {"worst tenth": hard, "the rest": ~hard}.items()
     },
     first="computed here, by 3D error",
+)
+
+
+# %% tags=["hide-input"]
+def times(key, of=lambda value: value):
+    """How many times larger a mean is over the worst tenth than over the rest."""
+    here, there = (of(float(values[key][c].double().mean())) for c in (hard, ~hard))
+    return f"{here / there:.1f}" if there else "–"
+
+
+display(
+    Markdown(
+        "Over the worst tenth, as a multiple of the rest: 2D error with sides forgiven "
+        f"{times('error_2d_percent_side_tolerant')}, mixed sides {times('sides_mixed_percent')}, "
+        "facing wrong "
+        f"{times('facing_right_percent', of=lambda share: 100 - share)}, wrong depth signs "
+        f"{times('wrong_depth_signs_percent')}. The largest of these is where to look first."
+    )
 )
 
 # %% mystnb={"figure": {"caption": "The predicted 2D poses of the test pictures with the largest 3D error, one of each clip, with that error.", "name": "fig-results-failures"}, "image": {"alt": "Pictures of people with the predicted stick figure over each, the worst of the test set by 3D error."}} tags=["hide-input"]
@@ -612,4 +718,5 @@ else:
 
 # %% tags=["hide-input"]
 shown = [*main, *image_runs, *lifting_runs, *committed, *([shipped[1]] if shipped else [])]
+shown += [filmed] if filmed else []
 provenance_box(shown)

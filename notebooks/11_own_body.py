@@ -21,7 +21,7 @@
 # structures with little effort {cite:p}`sosa2023self`. Nothing in the seven terms knows what a person
 # is: a body is a list of joints, a tree of bones, and 2D poses.
 #
-# **Time and device.** About four minutes on one CPU core, nearly all of it training.
+# **Time and device.** Minutes on one CPU core, nearly all of them training.
 
 # %% tags=["parameters"]
 seed = 0
@@ -381,11 +381,19 @@ number_table(
     first="pose",
 )
 
+# %% tags=["hide-input"]
+share = record["metrics"]["error_2d_percent"] / mean_2d["error_2d_percent"]
+gain = record["baselines"]["flat"]["p_mpjpe_mm"] - record["metrics"]["p_mpjpe_mm"]
+Markdown(
+    f"After {config.steps} steps the 2D error is {100 * share:.0f} % of the mean pose's. Depth is "
+    f"{'found' if gain > 0 else 'not found yet'}: without it the same 2D poses are {abs(gain):.0f} "
+    f"mm {'worse' if gain > 0 else 'better'} by P-MPJPE."
+)
+
 # %% [markdown]
-# So few steps halve the 2D error of the mean pose, and depth is found: without it the same 2D poses do
-# worse. The last row is not reached, and need not surprise: most of this toy is rigid, and that row
-# looks at the answers. What is missing is 2D. From the side the poses below are right; with the boom
-# towards the camera or away from it they often are not. Longer training is the first thing to try.
+# The last row is hard to reach: most of this toy is rigid, and that row looks at the answers. What is
+# missing is 2D. From the side the poses below are right; with the boom towards the camera or away from
+# it they often are not. Longer training is the first thing to try.
 
 # %% mystnb={"figure": {"name": "fig-own-curves", "caption": "While it learns: the 2D error on the test pictures, and the spread of the drawn poses over that of the unpaired ones, which must not fall to nothing."}, "image": {"alt": "Two curves over the training steps: the 2D error falls, the spread stays near one."}} tags=["hide-input"]
 from selfpose.figures import monitor_figure
@@ -589,8 +597,8 @@ def estimate_error(n):
 
 counts = [10, 30, 100, 300, len(data.unpaired)]
 number_table({"mean difference, %": {f"{n} poses": estimate_error(n) for n in counts}})
-# A few dozen different poses do: what is left does not shrink with more of them, since it comes
-# from bones that hardly ever lie across the view.
+# A few dozen different poses do: more of them help little, since most of what is left comes from
+# bones that hardly ever lie across the view.
 
 # %% [markdown]
 # ## Summary

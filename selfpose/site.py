@@ -79,6 +79,25 @@ def strip_run_metadata(notebook: Any) -> Any:
     return notebook
 
 
+def tell_duration(notebook: Any) -> Any:
+    """A notebook whose paragraph on time ends with how long the run took, as papermill measured it.
+
+    Authors leave such numbers out of that paragraph: they would be those of some other machine. A
+    notebook without the paragraph, or that papermill did not run, stays as it is.
+    """
+    seconds = notebook.metadata.get("papermill", {}).get("duration")
+    if not seconds:
+        return notebook
+    took = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and "**Time and device" in cell.source:
+            cell.source += (
+                f" *It took {took} on the machine that built this book, beside other work.*"
+            )
+            break
+    return notebook
+
+
 # --- the repository's address -------------------------------------------------------------------
 
 _GITHUB = re.compile(
@@ -209,7 +228,7 @@ def stage(
             raise ValueError(f"{source} was not run to its end; run it again, or `make book`")
         target = out / f"{name}.ipynb"
         target.parent.mkdir(parents=True, exist_ok=True)
-        nbformat.write(strip_run_metadata(notebook), target)
+        nbformat.write(strip_run_metadata(tell_duration(notebook)), target)
     return out
 
 
@@ -362,7 +381,7 @@ def make_site(executed: Path, staged: Path, out: Path, runs: Path | None) -> Non
 @main.command(name="check")
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("build/site"))
 def check_site(folder: Path) -> None:
-    """Look for what is wrong with a built site: numbers, links, paths of a machine, spelling."""
+    """Look for what is wrong with a built site and its prose: numbers, links, paths, spelling."""
     from selfpose.site_checks import site_problems
 
     try:

@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from selfpose.given_numbers import prose_number_problems
 from selfpose.quotes import NONE, SITE_RECORDS, quote_from_attributes
 from selfpose.records import Record, check_record
 
@@ -257,11 +258,13 @@ def site_problems(site: Path, *, root: Path) -> list[str]:
     site
         The folder with its ``index.html``.
     root
-        The repository that it was built from, for spelling and as a path that must not appear.
+        The repository that it was built from: its prose is looked at for spelling and for numbers
+        that nothing computes, and its path must not appear.
     """
     pages = read_pages(site)
     problems = [*record_problems(pages, read_site_records(site)), *link_problems(site, pages)]
     problems += machine_problems(site, places=[root.resolve(), sys.prefix])
+    problems += prose_number_problems(root)
     return problems + spelling_problems(root)
 
 
