@@ -79,6 +79,18 @@ def strip_run_metadata(notebook: Any) -> Any:
     return notebook
 
 
+def fold_parameters(notebook: Any) -> Any:
+    """A notebook whose cells of parameters, its own and those of the run, are folded.
+
+    They are for who runs it; a reader meets the idea first.
+    """
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        if {"parameters", "injected-parameters"} & set(tags) and "hide-input" not in tags:
+            cell.metadata["tags"] = [*tags, "hide-input"]
+    return notebook
+
+
 def tell_duration(notebook: Any) -> Any:
     """A notebook whose paragraph on time ends with how long the run took, as papermill measured it.
 
@@ -228,7 +240,7 @@ def stage(
             raise ValueError(f"{source} was not run to its end; run it again, or `make book`")
         target = out / f"{name}.ipynb"
         target.parent.mkdir(parents=True, exist_ok=True)
-        nbformat.write(strip_run_metadata(tell_duration(notebook)), target)
+        nbformat.write(strip_run_metadata(fold_parameters(tell_duration(notebook))), target)
     return out
 
 

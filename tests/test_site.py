@@ -16,6 +16,7 @@ from selfpose.records import write_json
 from selfpose.site import (
     REPOSITORY_VARIABLE,
     build,
+    fold_parameters,
     github_address,
     repository_address,
     stage,
@@ -198,6 +199,18 @@ def test_stripping_keeps_outputs_and_widgets(project: Path) -> None:
     assert "widgets" in stripped.metadata
     assert not any("papermill" in cell.metadata for cell in stripped.cells)
     assert sum(len(cell.get("outputs", [])) for cell in stripped.cells) >= 3
+
+
+def test_cells_of_parameters_are_folded_and_no_others(project: Path) -> None:
+    notebook = nbformat.read(project / "executed" / "toy.ipynb", as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    code[0].metadata["tags"] = ["parameters"]
+    before = [list(cell.metadata.get("tags", [])) for cell in notebook.cells]
+    folded = fold_parameters(fold_parameters(notebook))
+    assert code[0].metadata["tags"] == ["parameters", "hide-input"]
+    for cell, tags in zip(folded.cells, before, strict=True):
+        if not {"parameters", "injected-parameters"} & set(tags):
+            assert cell.metadata.get("tags", []) == tags
 
 
 @pytest.mark.slow
