@@ -154,14 +154,19 @@ source_options = choice_options(
 )  # fmt: skip
 @click.option("--device", default=None, help="cpu, cuda, …; a GPU where there is one by default.")
 @click.option(
-    "--out", type=click.Path(file_okay=False, path_type=Path), required=True,
+    "--out", type=click.Path(file_okay=False, path_type=Path),
     help="Folder of the run: record.json, history.json, weights.safetensors and, from pictures, "
     "snapshots.safetensors. A killed run continues when the same command is given again.",
 )  # fmt: skip
 @click.option("--quiet", is_flag=True, help="No progress bars.")
+@click.option(
+    "--show-config", is_flag=True,
+    help="Print every parameter with the value that it would have, and train nothing.",
+)  # fmt: skip
 def train(
     input_: str, preset: str, variant: str, choice: DataChoice, seed: int, experiment: str,
-    settings: tuple[str, ...], device: str | None, out: Path, quiet: bool,
+    settings: tuple[str, ...], device: str | None, out: Path | None, quiet: bool,
+    show_config: bool,
 ) -> None:  # fmt: skip
     """Train, evaluate, and leave a record."""
     overrides = parse_overrides(settings)
@@ -171,6 +176,11 @@ def train(
     config = Config.for_run(
         preset=preset, variant=variant, overrides={**overrides, "input": input_, "seed": seed}
     )
+    if show_config:
+        click.echo(yaml.safe_dump(config.to_dict(), sort_keys=False), nl=False)
+        return
+    if out is None:
+        raise click.UsageError("Missing option '--out': the folder of the run.")
     record = run_experiment(
         config, out=out, data=choice, experiment=experiment, device=device, progress=not quiet
     )

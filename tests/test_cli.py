@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from selfpose import cli
@@ -184,3 +185,15 @@ def test_overrides_are_read_as_yaml() -> None:
         "augment": False,
         "preset": "a=b",
     }
+
+
+def test_the_shown_config_is_the_runs_and_can_be_given_back() -> None:
+    arguments = ["train", "--preset", "smoke", "--variant", "paper", "--set", "steps=7"]
+    done = CliRunner().invoke(cli.cli, [*arguments, "--show-config"])
+    assert done.exit_code == 0
+    shown = yaml.safe_load(done.output)
+    assert shown["steps"] == 7
+    wanted = cli.Config.for_run(
+        preset="smoke", variant="paper", overrides={"steps": 7, "input": "images", "seed": 0}
+    )
+    assert cli.Config.from_dict(shown) == wanted
