@@ -189,6 +189,11 @@ def _prediction_rows(
     return figure
 
 
+REFERENCE_COLOURS = ("#444444", "#D55E00", "#007a5a", "#a5407f", "#7a5200")
+"""Of the lines in :func:`error_bars`: dark enough on white and over the bars."""
+REFERENCE_LINES: tuple[Any, ...] = ("--", "-", (0, (1, 1.2)), (0, (7, 1.5, 1, 1.5)))
+
+
 def error_bars(
     groups: Mapping[str, Sequence[float]],
     *,
@@ -217,13 +222,14 @@ def error_bars(
         if not len(values):
             ax.text(0, row, " missing", va="center", fontsize=8)
     ax.set_ylabel("")
-    styles = ["--", ":", "-."]
     for number, (name, value) in enumerate((references or {}).items()):
-        style = styles[number % len(styles)]
-        ax.axvline(value, color="#444444", linestyle=style, linewidth=1.2, label=name)
+        # colour and style both turn over, at different times: twenty lines before two are alike
+        colour = REFERENCE_COLOURS[number % len(REFERENCE_COLOURS)]
+        style = REFERENCE_LINES[number % len(REFERENCE_LINES)]
+        ax.axvline(value, color=colour, linestyle=style, linewidth=1.5, label=name)
     ax.set_xlabel(xlabel)
     if references:
-        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)
+        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, handlelength=3)
     return figure
 
 

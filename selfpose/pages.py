@@ -7,8 +7,9 @@ Numbers that a page computes stand in a :func:`number_table`; numbers of records
 import ast
 import html
 import inspect
+import re
 import textwrap
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -76,8 +77,47 @@ def number_table(
     rows: Mapping[str, Mapping[str, Any]], *, digits: int = 1, first: str = ""
 ) -> HTML:
     """The table of :func:`number_frame`, to end a cell with; ``first`` heads the row names."""
-    with pd.option_context("display.max_colwidth", None):
-        return HTML(number_frame(rows, digits=digits, first=first).to_html(border=0))
+    frame = number_frame(rows, digits=digits, first=first)
+    kinds = {title: number_class(row.get(title) for row in rows.values()) for title in frame}
+    lines = [
+        _row(name, [f"<td{kinds[title]}>{html.escape(text)}</td>" for title, text in row.items()])
+        for name, row in frame.iterrows()
+    ]
+    return _table([(first, ""), *kinds.items()], lines, classes="dataframe")
+
+
+def number_class(values: Iterable[Any]) -> str:
+    """The attribute of a column's head and cells: numbers stand below each other, words do not.
+
+    >>> number_class([1.5, None]), number_class(["text", 2])
+    (' class="number"', '')
+    """
+    known = [value for value in values if value is not None]
+    words = any(isinstance(v, bool | str) or getattr(v, "form", "") == "text" for v in known)
+    return ' class="number"' if known and not words else ""
+
+
+def _row(name: Any, cells: Sequence[str]) -> str:
+    return f'<tr><th scope="row">{html.escape(str(name))}</th>{"".join(cells)}</tr>'
+
+
+_HYPHENED = re.compile(r"\w+-\w+")
+"""A name such as P-MPJPE, which a narrow column would break at its hyphen."""
+
+
+def _table(heads: Sequence[tuple[str, str]], lines: Sequence[str], *, classes: str) -> HTML:
+    """Title and attribute of each column, then the rows."""
+    head = "".join(
+        f'<th scope="col"{kind}>'
+        + _HYPHENED.sub(r'<span class="unbroken">\g<0></span>', html.escape(str(title)))
+        + "</th>"
+        for title, kind in heads
+    )
+    return HTML(
+        f'<table class="{classes}"><thead><tr>{head}</tr></thead>\n<tbody>\n'
+        + "\n".join(lines)
+        + "\n</tbody></table>"
+    )
 
 
 def linked_table(
@@ -109,27 +149,26 @@ def linked_table(
         If a number is given as such: it would lead nowhere.
     """
     columns = list(dict.fromkeys(name for row in rows.values() for name in row))
-    titles = [first, *columns, *(["records"] if records else [])]
-    head = "".join(f'<th scope="col">{html.escape(title)}</th>' for title in titles)
+    kinds = {title: number_class(row.get(title) for row in rows.values()) for title in columns}
     lines = []
     for name, row in rows.items():
         # a column of its own links several records; without one, the numbers have to
-        cells = [_cell(row.get(column), column, words, links=not records) for column in columns]
+        cells = [
+            _cell(row.get(title), title, words, kind=kind, links=not records)
+            for title, kind in kinds.items()
+        ]
         if records:
             cells.append(f"<td>{record_links(records.get(name, ())) or NONE}</td>")
-        lines.append(f'<tr><th scope="row">{html.escape(name)}</th>{"".join(cells)}</tr>')
-    return HTML(
-        f'<table class="dataframe results"><thead><tr>{head}</tr></thead>\n<tbody>\n'
-        + "\n".join(lines)
-        + "\n</tbody></table>"
-    )
+        lines.append(_row(name, cells))
+    heads = [(first, ""), *kinds.items(), *([("records", "")] if records else [])]
+    return _table(heads, lines, classes="dataframe results")
 
 
-def _cell(value: Any, column: str, words: Collection[str], *, links: bool) -> str:
+def _cell(value: Any, column: str, words: Collection[str], *, kind: str, links: bool) -> str:
     if isinstance(value, Quote):
-        return f"<td>{value.html(links=links)}</td>"
+        return f"<td{kind}>{value.html(links=links)}</td>"
     if value is None:
-        return f"<td>{NONE}</td>"
+        return f"<td{kind}>{NONE}</td>"
     if not isinstance(value, str):
         raise ValueError(
             f"the column {column!r} holds the bare number {value!r}: quote it from its record "

@@ -20,8 +20,11 @@ from selfpose.skeleton import Skeleton
 from selfpose.view3d_script import SCRIPT, STYLE, shrink
 from selfpose.widgets import text_table
 
-MAX_OVERLAID = 3
-"""Poses in one drawing: solid, dashed, dotted; a fourth could not be told apart."""
+LINE_STYLES = ("solid", "dashed", "dotted")
+"""Of the poses laid over each other in one drawing, in order."""
+
+MAX_OVERLAID = len(LINE_STYLES)
+"""Poses in one drawing; a fourth could not be told apart."""
 
 MAX_VIEW_FRAMES = 200
 """As for the sliders over figures."""
@@ -89,7 +92,8 @@ def pose_view(
         From where it is seen at first, degrees: :mod:`selfpose.camera`'s rotations about the
         middle. A positive elevation looks down.
     centred
-        Whether every pose's root is put into the middle; else the poses keep their places.
+        Whether the roots of all poses are put into one place; else the poses keep their places.
+        Either way the middle of all that is shown becomes the middle of the drawing.
     height
         Of the drawing, px, where the page is wide enough.
 
@@ -163,7 +167,7 @@ def pose_views(
                 f"{title or label!r} lays {len(shown)} poses over each other; from 1 to "
                 f"{MAX_OVERLAID} can be told apart, show more side by side with pose_views"
             )
-    whole = _to_whole_numbers(named, centred=centred, label=label)
+    whole = _to_whole_numbers(named, label=label)
     everything = np.concatenate([p.reshape(-1, 3) for shown in whole for p in shown])
     data: dict[str, Any] = {
         "bones": skeleton.bones,
@@ -229,10 +233,11 @@ def _pose_frames(
 
 
 def _to_whole_numbers(
-    named: Mapping[str, Mapping[str, np.ndarray]], *, centred: bool, label: str
+    named: Mapping[str, Mapping[str, np.ndarray]], *, label: str
 ) -> list[list[np.ndarray]]:
     points = np.concatenate([p.reshape(-1, 3) for shown in named.values() for p in shown.values()])
-    middle = np.zeros(3) if centred else (points.min(axis=0) + points.max(axis=0)) / 2
+    # of the box around all poses: a hand's or an animal's root is far from its middle
+    middle = (points.min(axis=0) + points.max(axis=0)) / 2
     reach = float(np.linalg.norm(points - middle, axis=-1).max())
     if not reach > 0:
         raise ValueError(f"{label!r}: all joints lie in one place; there is no pose to show")
@@ -271,7 +276,7 @@ def _lines(poses: Sequence[Any], data: Mapping[str, Any]) -> str:
     drawn = []
     for depth, p, q, side, n in found:
         near = min(1.0, max(0.0, (1 - depth / REACH) / 2))
-        width, opacity = math.floor(22.5 + 30 * near), 0.45 + 0.55 * near
+        width, opacity = math.floor(22.5 + 30 * near), 0.6 + 0.4 * near
         drawn.append(
             f'<path class="pv-{side} pv-{n}" d="M{_point(p)}L{_point(q)}" '
             f'stroke-width="{width}" opacity="{opacity:.2f}"/>'
@@ -334,17 +339,29 @@ def _to_html(
 
 
 def _legend(named: Mapping[str, Mapping[str, np.ndarray]], skeleton: Skeleton) -> str:
-    def entry(classes: str, text: str) -> str:
+    """Dots for the colours of the sides, lines for the styles of overlaid poses."""
+
+    def entry(drawn: str, text: str) -> str:
         return (
-            '<svg viewBox="0 0 260 80" aria-hidden="true"><path stroke-width="44" '
-            f'class="{classes}" d="M30 40H230"/></svg>{html.escape(text)}'
+            f'<span><svg viewBox="0 0 320 80" aria-hidden="true">{drawn}</svg>'
+            f"{html.escape(text)}</span>"
         )
 
-    entries = [entry(f"pv-{side}", side) for side in SIDE_COLOURS if side in skeleton.bone_sides]
+    sides = [side for side in SIDE_COLOURS if side in skeleton.bone_sides]
+    entries = [
+        entry(f'<path stroke-width="70" class="pv-{side}" d="M240 40h1"/>', side)
+        for side in sides
+        if len(sides) > 1  # one colour for all tells nothing
+    ]
     overlaid = list(dict.fromkeys(tuple(shown) for shown in named.values() if len(shown) > 1))
     for names in overlaid:
-        entries += [entry(f"pv-{n}", name) for n, name in enumerate(names)]
-    return f'<p class="pv-legend">{"".join(entries)}</p>'
+        entries += [
+            entry(f'<path stroke-width="26" class="pv-line pv-{n}" d="M20 40H300"/>', text)
+            for n, text in enumerate(
+                f"{style}: {name}" for style, name in zip(LINE_STYLES, names, strict=False)
+            )
+        ]
+    return f'<p class="pv-legend">{"".join(entries)}</p>' if entries else ""
 
 
-__all__ = ["MAX_OVERLAID", "MAX_VIEW_FRAMES", "PoseView", "pose_view", "pose_views"]
+__all__ = ["LINE_STYLES", "MAX_OVERLAID", "MAX_VIEW_FRAMES", "PoseView", "pose_view", "pose_views"]

@@ -44,7 +44,7 @@ SCRIPT = r"""
       return found.map(([depth, p, q, side, n]) => {
         const near = clamp((1 - depth / 1000) / 2, 0, 1);
         return `<path class="pv-${side} pv-${n}" d="M${text(p)}L${text(q)}" stroke-width="` +
-          `${Math.round(22 + 30 * near)}" opacity="${(0.45 + 0.55 * near).toFixed(2)}"/>`;
+          `${Math.round(22 + 30 * near)}" opacity="${(0.6 + 0.4 * near).toFixed(2)}"/>`;
       }).join("");
     }
     function ring() {
@@ -136,21 +136,23 @@ SCRIPT = r"""
 """
 
 STYLE = """
-.pose-view { --pv-centre: #444; margin: 0.5rem 0; }
+.pose-view { --pv-left: LEFT; --pv-right: RIGHT; --pv-centre: #444; margin: 0.5rem 0; }
 html[data-theme=dark] .pose-view, body[data-jp-theme-light=false] .pose-view {
-  --pv-centre: #bbb;
+  --pv-left: #4aa8e8; --pv-right: #f07f35; --pv-centre: #ccc;
 }
-.pv-stage { display: flex; flex-wrap: wrap; gap: 0.5rem; touch-action: pan-y; cursor: grab;
-  user-select: none; }
+.pv-stage { display: grid; grid-template-columns: repeat(auto-fit, minmax(8rem, 1fr));
+  align-items: end; gap: 0.5rem; touch-action: pan-y; cursor: grab; user-select: none; }
 .pv-stage:focus-visible { outline: 3px solid currentColor; outline-offset: 2px; }
-.pv-panel { flex: 1 1 8rem; min-width: 0; text-align: center; }
+.pv-panel { min-width: 0; text-align: center; }
 .pv-stage svg { display: block; width: 100%; }
 .pose-view path { fill: none; stroke: var(--pv-centre); stroke-linecap: round; }
-.pose-view .pv-left { stroke: LEFT; }
-.pose-view .pv-right { stroke: RIGHT; }
+.pose-view .pv-left { stroke: var(--pv-left); }
+.pose-view .pv-right { stroke: var(--pv-right); }
 .pose-view .pv-1 { stroke-dasharray: 60 70; }
 .pose-view .pv-2 { stroke-dasharray: 1 60; }
-.pv-legend svg { display: inline; width: 2em; height: 0.7em; margin: 0 0.3em 0 0.9em; }
+.pose-view .pv-line { stroke: currentColor; }
+.pv-legend span { display: inline-block; margin-right: 1.2em; }
+.pv-legend svg { display: inline; width: 2.6em; height: 0.65em; margin-right: 0.4em; }
 .pose-view .pv-ring { stroke-width: 6; opacity: 0.5; }
 .pose-view p, .pv-slider { margin: 0.2rem 0; font-size: 0.9em; }
 .pv-slider { display: flex; flex-wrap: wrap; align-items: center; gap: 0 0.6em; }

@@ -34,6 +34,15 @@ def test_bars_are_the_means_and_missing_groups_are_named() -> None:
     assert ax.get_legend().get_texts()[0].get_text() == "flat"
 
 
+def test_no_two_lines_to_compare_with_look_alike() -> None:
+    references = {str(n): float(n) for n in range(6)}
+    (ax,) = error_bars({"a": [1.0]}, xlabel="mm", references=references).axes
+    lines = ax.get_legend().get_lines()
+    assert len({(str(line.get_color()), line.get_linestyle()) for line in lines}) == 6
+    # the first four also without colours
+    assert len({str(line._unscaled_dash_pattern) for line in lines[:4]}) == 4
+
+
 def test_joint_bars_keep_the_order_of_the_joints() -> None:
     errors = {"hip": {"e": 3.0}, "ankle": {"e": 1.0}}
     (ax,) = joint_bars(errors, metric="e", ylabel="mm").axes

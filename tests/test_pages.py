@@ -1,5 +1,6 @@
 """Tables: numbers computed on a page, and numbers of records that lead back to them."""
 
+import re
 import statistics
 
 import pytest
@@ -27,6 +28,17 @@ def test_a_row_of_a_linked_table_quotes_its_records() -> None:
     assert f"{record_name(run)}.html#{FIELD}" in table.data
 
 
+def test_heads_and_cells_of_a_column_are_aligned_alike() -> None:
+    linked = linked_table({"a": {"error": quoted(a_record(error=81.26), FIELD), "why": "late"}})
+    computed = number_table({"a": {"P-MPJPE": 1.26, "why": "late"}, "b": {"P-MPJPE": None}})
+    for table, number in ((linked.data, "error"), (computed.data, "P-MPJPE")):
+        heads = re.findall(r'<th scope="col"(.*?)>(.*?)</th>', table)
+        kinds = {re.sub("<.*?>", "", title): kind for kind, title in heads}
+        assert kinds == {"": "", number: ' class="number"', "why": ""}
+        cells = re.findall(r"<td(.*?)>", table)
+        assert cells == [kinds[number], ""] * (len(cells) // 2)
+
+
 def test_bare_numbers_are_refused() -> None:
     with pytest.raises(ValueError, match=r"'error' holds the bare number 81\.2"):
         linked_table({"full": {"error": 81.2}})
@@ -50,5 +62,5 @@ def test_groups_of_runs_show_mean_and_spread_and_list_their_records() -> None:
     for record in known.values():
         assert record_link(record, f"seed {record['seed']}") in table
     last = table[table.index(">missing<") :]
-    assert last.count("<td>–</td>") == len(columns) + 1
+    assert last.count(">–</td>") == len(columns) + 1
     assert "<td data-words>gamma = 500</td>" in table

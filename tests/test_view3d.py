@@ -41,7 +41,7 @@ def drawn_bones(shown: PoseView) -> list[tuple[float, ...]]:
 def test_first_drawing_is_the_cameras_geometry(azimuth: float, elevation: float) -> None:
     pose = random_pose()
     shown = view(pose, azimuth=azimuth, elevation=elevation)
-    centred = pose - pose[0]
+    centred = pose - (pose.amin(dim=0) + pose.amax(dim=0)) / 2
     unit = centred / centred.norm(dim=-1).max()
     a, e = (torch.deg2rad(torch.tensor(float(x))) for x in (azimuth, elevation))
     turned = unit @ (elevation_rotation(e) @ azimuth_rotation(a)).mT
@@ -67,6 +67,18 @@ def test_unit_place_and_kind_of_array_do_not_matter() -> None:
     assert view(pose).html == view(pose.double().numpy() / 64).html
     moved = page_data(view(pose + torch.tensor([128.0, -64.0, 1024.0])))["panels"]
     np.testing.assert_allclose(moved, page_data(view(pose))["panels"], atol=1)
+
+
+def test_a_root_at_the_edge_leaves_the_body_in_the_middle() -> None:
+    pose = random_pose()
+    aside = pose.clone()
+    aside[0] += torch.tensor([3000.0, 0.0, 0.0])
+    for poses in (pose, aside, {"a": pose, "b": aside}):
+        shown = np.concatenate(
+            [np.reshape(p[0], (17, 3)) for p in page_data(view(poses))["panels"][0]]
+        )
+        assert np.abs(shown.min(axis=0) + shown.max(axis=0)).max() <= 2
+        assert 998 <= np.linalg.norm(shown, axis=-1).max() <= 1002
 
 
 def test_uncentred_poses_keep_their_places() -> None:
@@ -102,12 +114,14 @@ def test_panels_share_one_scale_and_carry_their_names() -> None:
         label="two",
         description="Two poses.",
     )
-    small, large = page_data(shown)["panels"]
-    np.testing.assert_allclose(2 * np.array(small[0]), large[0], atol=1)
+    panels = page_data(shown)["panels"]
+    small, large = (np.reshape(panel[0][0], (17, 3)) for panel in panels)
+    np.testing.assert_allclose(2 * (small - small[0]), large - large[0], atol=3)
     assert 'aria-label="small: Two poses."' in shown.html
     assert 'aria-label="&lt;large&gt;: Two poses."' in shown.html
     assert "<large>" not in shown.html
-    assert "</svg>prediction<svg" in shown.html
+    assert "</svg>solid: prediction</span>" in shown.html
+    assert "</svg>dashed: truth</span>" in shown.html
 
 
 def test_a_view_is_light_and_asks_for_nothing() -> None:

@@ -1,5 +1,5 @@
 // Gives the handles of static sliders the names and values that screen readers need (the widgets' own
-// markup leaves them without), and reads out what the frame shows when a slider has moved.
+// markup leaves them without), and says below the figure, also aloud, what the frame shows.
 (function () {
   "use strict";
   function name(box) {
@@ -41,14 +41,11 @@
       region = document.createElement("div");
       region.className = "selfpose-announcement";
       region.setAttribute("role", "status");
-      box.parentElement.appendChild(region);
-      // what stands there from the start is read where it stands
-      region.dataset.shown = text;
-    }
-    if (region.dataset.shown !== text) {
-      region.dataset.shown = text;
+      // there from the start, so that only what changes is read out
       region.textContent = text;
+      box.parentElement.appendChild(region);
     }
+    if (region.textContent !== text) region.textContent = text;
   }
   function all() {
     document.querySelectorAll(".widget-inline-hbox, .widget-play").forEach(name);
