@@ -123,7 +123,8 @@ def taking_turns(cache: str | Path | None, data: str) -> Iterator[None]:
 def data_parameters(config: Config) -> dict[str, Any]:
     """Those of a run's parameters that decide which data it loads."""
     sizes = ("image_size", "n_unlabelled", "n_unpaired", "n_test")
-    return {name: getattr(config, name) for name in (*sizes, "difficulty", "unpaired_from")}
+    drawn = ("difficulty", "camera_elevation", "data_seed")
+    return {name: getattr(config, name) for name in (*sizes, *drawn, "unpaired_from")}
 
 
 def train_cell(order: dict[str, Any]) -> int:

@@ -41,6 +41,10 @@ class Config:
         Sizes of the three parts of the data.
     difficulty
         Background of generated pictures: none, plain, structured or cluttered.
+    camera_elevation
+        Mean elevation of the cameras that film generated pictures (degrees, positive looks down).
+    data_seed
+        Seeds generated data; runs of different ``seed`` share them.
     image_size, skeleton_size, channels, gamma
         Side of pictures and of skeleton images (px); channels of a skeleton image (1 as in the
         paper, 3 for left, right, centre); γ, in [0, 1] image coordinates.
@@ -113,6 +117,8 @@ class Config:
     n_unpaired: int = 8192
     n_test: int = 1024
     difficulty: str = "structured"
+    camera_elevation: float = 10.0
+    data_seed: int = 0
 
     image_size: int = 64
     skeleton_size: int = 32
@@ -205,7 +211,7 @@ class Config:
                 raise ValueError(f"{f.name} must be a text, got {value!r}")
             if f.type in (int, float) and not math.isfinite(value):
                 raise ValueError(f"{f.name} must be finite, got {value}")
-            signed = ("seed", "elevation_mean")
+            signed = ("seed", "elevation_mean", "camera_elevation")
             if f.type in (int, float) and f.name not in signed and value < 0:
                 raise ValueError(f"{f.name} must not be negative, got {value}")
             sizes = ("n_", "width_", "image_size", "skeleton_size", "flow_width", "gamma", "delta")

@@ -46,7 +46,7 @@ class DataChoice:
     def load(self, config: Config, *, progress: bool = True) -> PoseDataset:
         """The data set at the sizes that the config says.
 
-        The data's seed is 0 whatever the run's: runs with several seeds share the data. Where the
+        The data have a seed of their own: runs with several seeds share the data. Where the
         config says ``unpaired_from``, the unpaired poses are that data set's, of other people and
         motions; pictures, test part and the skeleton's bone lengths stay.
 
@@ -68,7 +68,8 @@ class DataChoice:
             "n_unpaired": config.n_unpaired,
             "n_test": config.n_test,
             "difficulty": config.difficulty,
-            "seed": 0,
+            "camera_elevation": config.camera_elevation,
+            "seed": config.data_seed,
         }
         dataset = load_dataset(
             self.name,

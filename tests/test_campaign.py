@@ -248,7 +248,8 @@ def test_runs_share_data_where_their_parameters_about_data_agree() -> None:
     config = Config.for_run(preset="smoke")
     other = config.with_(seed=3, lift_lr=0.1, drop=("bl",))
     assert data_parameters(config) == data_parameters(other)
-    for change in ({"n_unpaired": 7}, {"difficulty": "none"}, {"unpaired_from": "embedded"}):
+    drawn = ({"difficulty": "none"}, {"camera_elevation": 25.0}, {"data_seed": 1})
+    for change in ({"n_unpaired": 7}, *drawn, {"unpaired_from": "embedded"}):
         assert data_parameters(config) != data_parameters(config.with_(**change))
 
 

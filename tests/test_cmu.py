@@ -287,6 +287,10 @@ def test_data_set_from_one_folder(database: Path) -> None:
     assert torch.equal(again.unlabelled.images, data.unlabelled.images)
     assert torch.equal(again.unpaired, data.unpaired)
     other = load_cmu(root=database, seed=4, **SMALL)
+    above = load_cmu(root=database, seed=3, camera_elevation=25.0, **SMALL)
+    assert above.provenance["camera_elevation"] == 25
+    assert not torch.allclose(above.unpaired, data.unpaired)
+    assert not torch.allclose(above.test.poses_3d, data.test.poses_3d)
     assert not torch.equal(other.unlabelled.images, data.unlabelled.images)
     assert other.provenance["split"] == split
 

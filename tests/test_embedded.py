@@ -151,6 +151,17 @@ def test_the_data_are_seeded_and_of_the_size_asked() -> None:
     assert not torch.allclose(one.unpaired, other.unpaired)
 
 
+@pytest.mark.parametrize("degrees", [0.0, 10.0, 25.0])
+def test_cameras_look_down_as_far_as_asked(degrees: float) -> None:
+    sizes = {"image_size": 32, "n_unlabelled": 8, "n_test": 1024, "frames_per_clip": 4}
+    data = load_embedded(**sizes, n_unpaired=8, camera_elevation=degrees, progress=False)
+    assert data.provenance["camera_elevation"] == degrees
+    # From above, heads are nearer than hips: bodies stand upright on the average of all azimuths.
+    body = data.test.poses_3d
+    down = (body[:, 0] - body[:, HUMAN_17.joints.index("head")]).mean(dim=0)
+    assert math.degrees(math.atan2(down[2], down[1])) == pytest.approx(degrees, abs=4)
+
+
 def test_poses_scale_with_the_picture(points: torch.Tensor) -> None:
     small, large = (project_only(points, seed=1, image_size=s).poses_2d for s in (64, 128))
     torch.testing.assert_close(2 * small, large)

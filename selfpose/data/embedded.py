@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -105,6 +105,7 @@ def load_embedded(
     n_test: int = 1024,
     frames_per_clip: int = 64,
     difficulty: Difficulty = "structured",
+    camera_elevation: float = 10.0,
     seed: int = 0,
     progress: bool = True,
 ) -> PoseDataset:
@@ -123,6 +124,8 @@ def load_embedded(
         that they hold more individuals.
     difficulty
         Of the backgrounds: none, plain, structured or cluttered.
+    camera_elevation
+        Mean elevation of the cameras, degrees; positive looks down.
     seed
         The same seed gives the same data, bit by bit on one device.
 
@@ -140,7 +143,8 @@ def load_embedded(
         raise ValueError(f"expected one or more of each, got {bad}")
     draw = torch.Generator().manual_seed(seed)
     seeds = torch.randperm(2**20, generator=draw)[:6].tolist()
-    look: dict[str, Any] = {"image_size": image_size, "model": cast.model, "cameras": cast.cameras}
+    cameras = replace(cast.cameras, elevation_mean=camera_elevation)
+    look: dict[str, Any] = {"image_size": image_size, "model": cast.model, "cameras": cameras}
     short = min(16, frames_per_clip)
 
     motion = _motion(cast, n_unlabelled, frames_per_clip, seeds[0])
@@ -181,6 +185,7 @@ def load_embedded(
             "body": body,
             "seed": seed,
             "difficulty": difficulty,
+            "camera_elevation": camera_elevation,
             "image_size": image_size,
             "activities": list(cast.activities),
             "frames_per_clip": {"unlabelled": frames_per_clip, "unpaired": short, "test": short},

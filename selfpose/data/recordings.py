@@ -19,7 +19,7 @@ from selfpose._typing import Float, Int, Tensor
 from selfpose.data.background import Difficulty
 from selfpose.data.points import FIGURE_POINTS
 from selfpose.data.protocol import ImageSet, LabelledSet, PoseDataset
-from selfpose.data.studio import film, project_only
+from selfpose.data.studio import CameraSpread, film, project_only
 from selfpose.metrics import with_measured_bones
 from selfpose.skeleton import HUMAN_17
 
@@ -195,6 +195,7 @@ def load_recordings(
     n_test: int = 1024,
     frames_per_clip: int = 64,
     difficulty: Difficulty = "structured",
+    camera_elevation: float = 10.0,
     seed: int = 0,
     progress: bool = True,
     on_error: str = "raise",
@@ -223,6 +224,8 @@ def load_recordings(
         so do test pictures and unpaired poses, which are to hold many cameras.
     difficulty
         Of the backgrounds, see :mod:`selfpose.data.background`.
+    camera_elevation
+        Mean elevation of the cameras, degrees; positive looks down.
     seed
         Of cameras, appearances and backgrounds; the split of trials does not depend on it.
     progress
@@ -286,6 +289,7 @@ def load_recordings(
         )
     counts["test"] = max(n_test, MIN_TEST_FRAMES_PER_TRIAL * len(parts["test"]))
 
+    cameras = CameraSpread(elevation_mean=camera_elevation)
     short = min(frames_per_clip, SHORT_CLIP_FRAMES)
     lengths = {"images": frames_per_clip, "unpaired": short, "test": short}
     clips = {
@@ -300,6 +304,7 @@ def load_recordings(
             first_clip=sum(len(clips[other][0]) for other in PARTS[: PARTS.index(part)]),
             image_size=image_size,
             difficulty=difficulty,
+            cameras=cameras,
             seed=(seed, part),
             progress=progress,
             description=description,
@@ -307,7 +312,7 @@ def load_recordings(
 
     ceiling = labelled("images", "unlabelled pictures")
     unpaired = [
-        project_only(group, image_size=image_size, seed=film_seed)
+        project_only(group, image_size=image_size, seed=film_seed, cameras=cameras)
         for film_seed, group, _ in _by_length(clips["unpaired"][0], seed=(seed, "unpaired"))
     ]
     # b̄ of the bone-length loss, from the bodies of the unpaired part.
@@ -325,6 +330,7 @@ def load_recordings(
         "clips": {part: len(clips[part][0]) for part in PARTS},
         "frames_per_clip": lengths,
         "difficulty": difficulty,
+        "camera_elevation": camera_elevation,
         "seed": seed,
     }
     return PoseDataset(
@@ -391,6 +397,7 @@ def _film_labelled(
     first_clip: int,
     image_size: int,
     difficulty: Difficulty,
+    cameras: CameraSpread,
     seed: Seed,
     progress: bool,
     description: str,
@@ -403,6 +410,7 @@ def _film_labelled(
             image_size=image_size,
             seed=film_seed,
             difficulty=difficulty,
+            cameras=cameras,
             progress=progress,
             description=description,
         )

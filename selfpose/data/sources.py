@@ -82,8 +82,8 @@ def load_dataset(
         Folder for prepared data. Generated data are made anew without one; files are then prepared
         in the user's own cache.
     options
-        ``image_size``, ``n_unlabelled``, ``n_unpaired``, ``n_test``, ``difficulty``, ``seed``. The
-        last two are for pictures that the library draws.
+        ``image_size``, ``n_unlabelled``, ``n_unpaired``, ``n_test``, ``difficulty``,
+        ``camera_elevation``, ``seed``. The last three are for pictures that the library draws.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def load_dataset(
     """
     folders = check_folders(name, data_root, data_train, data_test)
     if name in FILES:
-        drawn = ("difficulty", "seed")
+        drawn = ("difficulty", "camera_elevation", "seed")
         sizes = {key: value for key, value in options.items() if key not in drawn}
         return load_files(
             name, root=folders[0], cache=cache, options=data_options, progress=progress, **sizes
