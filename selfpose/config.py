@@ -90,6 +90,9 @@ class Config:
         Random shifts, turns and scales of pictures and unpaired poses alike, and mirroring.
     swap_background
         Put the people of static cameras before other cameras' backgrounds.
+    puppet_forgiving
+        The fraction of ``steps`` during which a puppet's left and right may be exchanged: first Φ
+        and Ω learn where joints are, then which way a body faces.
     silhouette_gamma
         γ from which the thickness of each limb is learnt, for the body that ``sil`` compares with
         the foreground.
@@ -178,6 +181,7 @@ class Config:
     lift_from: Literal["unpaired", "predicted"] = "unpaired"
     augment: bool = True
     swap_background: bool = True
+    puppet_forgiving: float = 0.3
     silhouette_gamma: float = 600.0
     side_steps: int = 1000
     side_noise: float = 0.012

@@ -231,7 +231,10 @@ def image_stage(
         if weight := config.weight("puppet"):
             s_puppet = encode(phi, paint(view, seen, pose, generator), config)
             found = omega(s_puppet)
-            terms["puppet"] = weight * losses.puppet_loss(s_puppet, found, drawn, pose, skeleton)
+            forgiving = number < config.puppet_forgiving * config.steps
+            terms["puppet"] = weight * losses.puppet_loss(
+                s_puppet, found, drawn, pose, skeleton, forgiving=forgiving
+            )
             if config.weight("distil"):
                 others |= distil(number, found, pose)
         if pictured:

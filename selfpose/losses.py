@@ -124,6 +124,7 @@ def puppet_loss(
     true_pose: Float[Tensor, "b J 2"],
     skeleton: Skeleton,
     *,
+    forgiving: bool = True,
     sigma: float = 0.03,
     share: float = 0.7,
 ) -> Float[Tensor, ""]:
@@ -135,6 +136,9 @@ def puppet_loss(
     deviation of ``sigma``, and each naming counts by its posterior, as in EM. The prior ``share``
     above a half favours the right naming where the network has not chosen yet.
 
+    But the mixture is content with either naming, so it never teaches which way a body faces. Not
+    ``forgiving``, the loss is the plain squared error, for networks that find the joints already.
+
     Parameters
     ----------
     image, pose
@@ -143,13 +147,14 @@ def puppet_loss(
         κ(u) and u, the unpaired pose that the puppet was drawn with.
     """
     as_named, exchanged = twin_distances_sq(pose, true_pose, skeleton)
+    seen = (image - true_image).square().mean(dim=(-3, -2, -1))
+    own = as_named + seen
+    if not forgiving:
+        return own.mean()
     prior = math.log(share / (1 - share))
     weight = torch.sigmoid(prior + (exchanged - as_named) / (2 * sigma**2)).detach()
-    twin_image = exchange_sides(true_image)
-    seen = (image - true_image).square().mean(dim=(-3, -2, -1))
-    seen_exchanged = (image - twin_image).square().mean(dim=(-3, -2, -1))
-    own, other = as_named + seen, exchanged + seen_exchanged
-    return (weight * own + (1 - weight) * other).mean()
+    seen_exchanged = (image - exchange_sides(true_image)).square().mean(dim=(-3, -2, -1))
+    return (weight * own + (1 - weight) * (exchanged + seen_exchanged)).mean()
 
 
 def distillation_loss(

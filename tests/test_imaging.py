@@ -84,9 +84,9 @@ def test_the_teacher_lifts_the_nearer_of_pose_and_twin(
     calls: dict[str, tuple[torch.Tensor, ...]] = {}
     puppet_loss, distillation_loss = losses.puppet_loss, losses.distillation_loss
 
-    def puppet(*args: Any) -> torch.Tensor:
+    def puppet(*args: Any, **how: Any) -> torch.Tensor:
         calls["puppet"] = args
-        return puppet_loss(*args)
+        return puppet_loss(*args, **how)
 
     def distillation(*args: torch.Tensor) -> torch.Tensor:
         calls["distil"] = args
@@ -114,6 +114,23 @@ def test_the_teacher_lifts_the_nearer_of_pose_and_twin(
             torch.testing.assert_close(given[1], expected[1])
     assert depth.requires_grad
     assert not true_depth.requires_grad
+
+
+def test_sides_are_forgiven_first_and_then_no_longer(
+    tiny_dataset: PoseDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[bool] = []
+    puppet_loss = losses.puppet_loss
+
+    def puppet(*args: Any, forgiving: bool) -> torch.Tensor:
+        said.append(forgiving)
+        return puppet_loss(*args, forgiving=forgiving)
+
+    monkeypatch.setattr(losses, "puppet_loss", puppet)
+    _, training = stage(tiny_dataset, config(steps=10, puppet_forgiving=0.3))
+    for number in (0, 2, 3, 9):
+        training.step(number, step_generator(0, "images", number))
+    assert said == [True, True, False, False]
 
 
 def test_bfloat16_trains_to_about_the_weights_of_float32(tiny_dataset: PoseDataset) -> None:

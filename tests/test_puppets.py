@@ -141,11 +141,11 @@ def test_a_body_without_sides_gets_colours_too():
     assert sample_limb_colours(image, front, pose, arm, generator=g).shape == (2, 2, 2, 3)
 
 
-def loss_of(pose):
+def loss_of(pose, **how):
     true = spread_pose()
     drawn = draw_skeleton(true, HUMAN_17, size=16, gamma=100.0, channels=3)
     seen = draw_skeleton(pose, HUMAN_17, size=16, gamma=100.0, channels=3)
-    return puppet_loss(seen, pose, drawn, true, HUMAN_17)
+    return puppet_loss(seen, pose, drawn, true, HUMAN_17, **how)
 
 
 def test_puppet_loss_is_zero_for_both_namings_and_the_mean_of_both_is_worse():
@@ -154,6 +154,13 @@ def test_puppet_loss_is_zero_for_both_namings_and_the_mean_of_both_is_worse():
     assert loss_of(true) < 1e-6
     assert loss_of(twin) < 1e-6
     assert loss_of((true + twin) / 2) > 0.01
+
+
+def test_unforgiving_only_the_given_naming_is_right():
+    true = spread_pose()
+    twin = true[:, list(HUMAN_17.flip)]
+    assert loss_of(true, forgiving=False) < 1e-6
+    assert loss_of(twin, forgiving=False) > 2 * loss_of((true + twin) / 2, forgiving=False) > 0.02
 
 
 def test_from_the_middle_puppet_loss_pulls_towards_the_right_naming():
