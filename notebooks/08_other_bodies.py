@@ -67,7 +67,6 @@ config = Config.for_run(
     input="poses",
     seed=seed,
     supervised=False,
-    camera_elevation=25.0,
     overrides={} if preset == "smoke" else sizes,
 )
 data = {name: DataChoice(name=name, cache=cache).load(config, progress=False) for name in names}

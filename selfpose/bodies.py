@@ -4,8 +4,6 @@ Their relative bone lengths are left open: whoever has 3D poses measures them wi
 :func:`selfpose.metrics.with_measured_bones`.
 """
 
-from dataclasses import replace
-
 from selfpose.skeleton import HUMAN_17, Skeleton
 
 FINGERS = ("thumb", "index", "middle", "ring", "little")
@@ -33,9 +31,7 @@ def _hand() -> Skeleton:
         chain = [f"{finger}_{k}" for k in (1, 2, 3, 4)]
         links += list(zip(["wrist", *chain], chain, strict=False))
         joints += chain
-    hand = _skeleton("hand_21", tuple(links), joints=tuple(joints), root="wrist", top="middle_1")
-    # Neighbouring fingers in different channels of the skeleton image, or they are one blob.
-    return replace(hand, layers=tuple(k for k in (0, 1, 2, 0, 1) for _ in range(4)))
+    return _skeleton("hand_21", tuple(links), joints=tuple(joints), root="wrist", top="middle_1")
 
 
 # A right hand in FreiHAND's order: the wrist, then each finger from base to tip. The bones of the

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from selfpose._typing import Float, Tensor
-from selfpose.render import CHANNEL_LAYERS
+from selfpose.render import CHANNEL_SIDES
 from selfpose.skeleton import Side, Skeleton
 
 STYLE = Path(__file__).with_name("style") / "selfpose.mplstyle"
@@ -214,11 +214,11 @@ def skeleton_image_to_rgb(image: Float[Tensor, "K h w"]) -> np.ndarray:
         If it has neither one channel nor three.
     """
     array = _array(image)
-    if array.ndim != 3 or len(array) not in CHANNEL_LAYERS:
+    if array.ndim != 3 or len(array) not in CHANNEL_SIDES:
         raise ValueError(f"a skeleton image has shape (1 or 3, h, w), not {array.shape}")
     if len(array) == 1:
         return np.repeat(array[0][..., None], 3, axis=-1).clip(0, 1)
-    order: tuple[Side, ...] = ("left", "right", "centre")  # as in CHANNEL_LAYERS[3]
+    order: tuple[Side, ...] = ("left", "right", "centre")  # as in CHANNEL_SIDES[3]
     colours = [to_rgb(_CHANNEL_COLOURS[side]) for side in order]
     layers = [layer[..., None] * np.asarray(c) for layer, c in zip(array, colours, strict=True)]
     return np.max(layers, axis=0).clip(0, 1)

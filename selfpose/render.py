@@ -5,7 +5,7 @@ import torch
 from selfpose._typing import Float, Int, Tensor
 from selfpose.skeleton import Skeleton
 
-CHANNEL_LAYERS = {1: ((0, 1, 2),), 3: ((0,), (1,), (2,))}
+CHANNEL_SIDES = {1: (("left", "right", "centre"),), 3: (("left",), ("right",), ("centre",))}
 
 
 def pixel_centres(size: int, like: Tensor) -> Float[Tensor, "HW 2"]:
@@ -112,19 +112,18 @@ def draw_skeleton(
 
     ``channels=1`` is the paper's image. ``channels=3`` draws left, right and centre bones apart,
     so that the image tells them from each other (ours, not the paper's). Sides that the body does
-    not have stay black; a body without sides may spread its bones over the channels by ``layers``.
-    Other arguments as in :func:`draw_bones`.
+    not have stay black. Other arguments as in :func:`draw_bones`.
     """
-    if channels not in CHANNEL_LAYERS:
+    if channels not in CHANNEL_SIDES:
         raise ValueError(
             f"a skeleton image has 1 channel or 3 (left, right, centre), not {channels}"
         )
     layers = []
-    for shown in CHANNEL_LAYERS[channels]:
+    for sides in CHANNEL_SIDES[channels]:
         bones = [
             bone
-            for bone, layer in zip(skeleton.bones, skeleton.bone_layers, strict=True)
-            if layer in shown
+            for bone, side in zip(skeleton.bones, skeleton.bone_sides, strict=True)
+            if side in sides
         ]
         if bones:
             layers.append(draw_bones(pose, bones, size=size, gamma=gamma))

@@ -33,9 +33,6 @@ class Skeleton:
     relative_bone_lengths
         b̄_n of the bone-length loss: length of each bone over the mean bone length of the body,
         so that they average to one. ``None`` where they are not known.
-    layers
-        Which channel, 0 to 2, of a skeleton image of three channels each bone is drawn in: for
-        bodies without mirror pairs, where neighbours would run into one blob. ``None``: by side.
 
     Raises
     ------
@@ -50,7 +47,6 @@ class Skeleton:
     top: int
     mirror_pairs: tuple[tuple[int, int], ...] = ()
     relative_bone_lengths: tuple[float, ...] | None = None
-    layers: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.joints)
@@ -91,14 +87,6 @@ class Skeleton:
                 )
             if abs(sum(lengths) / len(lengths) - 1) > 1e-3:
                 raise ValueError(f"{what}: relative bone lengths must average to 1")
-        if self.layers is not None:
-            if self.mirror_pairs:
-                raise ValueError(f"{what}: layers are given by the sides where there are sides")
-            if len(self.layers) != len(self.bones) or not set(self.layers) <= {0, 1, 2}:
-                raise ValueError(
-                    f"{what}: expected a layer 0, 1 or 2 for each of {len(self.bones)} bones, got "
-                    f"{self.layers}"
-                )
 
     @property
     def n_joints(self) -> int:
@@ -153,12 +141,6 @@ class Skeleton:
         return tuple(self.joint_sides[child] for _, child in self.bones)
 
     @cached_property
-    def bone_layers(self) -> tuple[int, ...]:
-        """The channel of each bone in a skeleton image of three: left, right, centre, or layers."""
-        order = {"left": 0, "right": 1, "centre": 2}
-        return self.layers or tuple(order[side] for side in self.bone_sides)
-
-    @cached_property
     def flipped_bones(self) -> tuple[int, ...]:
         """For each bone the index of its mirror twin, itself where it has none: an involution."""
         number = {frozenset(bone): n for n, bone in enumerate(self.bones)}
@@ -201,13 +183,13 @@ class Skeleton:
             If a field is missing or unknown, or does not fit (see the class).
         """
         known = set(cls.__dataclass_fields__)
-        required = known - {"mirror_pairs", "relative_bone_lengths", "layers"}
+        required = known - {"mirror_pairs", "relative_bone_lengths"}
         if not required <= set(data) <= known:
             raise ValueError(
                 f"a skeleton needs the fields {sorted(required)}; missing "
                 f"{sorted(required - set(data))}, unknown {sorted(set(data) - known)}"
             )
-        lengths, layers = data.get("relative_bone_lengths"), data.get("layers")
+        lengths = data.get("relative_bone_lengths")
         return cls(
             name=str(data["name"]),
             joints=tuple(data["joints"]),
@@ -216,7 +198,6 @@ class Skeleton:
             top=int(data["top"]),
             mirror_pairs=tuple((int(a), int(b)) for a, b in data.get("mirror_pairs", ())),
             relative_bone_lengths=None if lengths is None else tuple(float(x) for x in lengths),
-            layers=None if layers is None else tuple(int(x) for x in layers),
         )
 
     @classmethod

@@ -138,7 +138,7 @@ def test_shown_source_still_runs_and_loses_only_its_docstring():
     source = source_without_docstring(draw_skeleton)
     assert '"""' not in source
     compile(source, "shown", "exec")
-    assert "CHANNEL_LAYERS[channels]" in source
+    assert "CHANNEL_SIDES[channels]" in source
     shown = show_source(draw_skeleton, draw_bones).data
     assert shown.startswith("```python\n# selfpose/render.py\n")
     assert shown.count("def ") == 2

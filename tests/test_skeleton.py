@@ -1,14 +1,11 @@
 """A body as data: its permutations, its tree, and what is refused."""
 
-import itertools
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from selfpose.bodies import HAND_21
 from selfpose.metrics import bone_lengths
 from selfpose.skeleton import HUMAN_17, Skeleton, mirror_pose
 
@@ -151,17 +148,3 @@ def test_an_unknown_joint_is_named_with_the_known_ones() -> None:
     assert HUMAN_17.index("head") == 10
     with pytest.raises(KeyError, match=r"no joint 'nose'.*'head'"):
         HUMAN_17.index("nose")
-
-
-def test_layers_are_for_bodies_without_sides_and_survive_a_round_trip() -> None:
-    hand = HAND_21
-    assert hand.bone_layers == hand.layers
-    assert Skeleton.from_dict(json.loads(json.dumps(hand.to_dict()))) == hand
-    # neighbouring fingers are drawn apart
-    fingers = [hand.bone_layers[4 * k] for k in range(5)]
-    assert all(a != b for a, b in itertools.pairwise(fingers))
-    with pytest.raises(ValueError, match="layers are given by the sides"):
-        replace(HUMAN_17, layers=(0,) * 16)
-    with pytest.raises(ValueError, match="expected a layer 0, 1 or 2 for each of 20 bones"):
-        replace(hand, layers=(3,) * 20)
-    assert {HUMAN_17.bone_layers[n] for n in (0, 3, 6)} == {1, 0, 2}  # right, left, centre

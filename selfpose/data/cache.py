@@ -18,8 +18,7 @@ def _package_digest() -> str:
     """Digest of the code that makes data: a changed generator makes new data."""
     digest = hashlib.sha256()
     here = Path(__file__).resolve().parent
-    names = ("bodies.py", "camera.py", "foreground.py", "metrics.py", "skeleton.py")
-    above = [here.parent / name for name in names]
+    above = [here.parent / name for name in ("bodies.py", "camera.py", "metrics.py", "skeleton.py")]
     for path in sorted([*here.glob("*.py"), *above]):
         digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -44,9 +43,6 @@ def _write(dataset: PoseDataset, path: Path) -> None:
         "unlabelled.sequence": dataset.unlabelled.sequence,
         "unpaired": dataset.unpaired,
     }
-    for name in ("foreground", "backgrounds"):
-        if (known := getattr(dataset.unlabelled, name)) is not None:
-            tensors[f"unlabelled.{name}"] = known
     meta: dict[str, Any] = {
         "name": dataset.name,
         "skeleton": dataset.skeleton.to_dict(),
@@ -88,10 +84,7 @@ def _read(path: Path) -> PoseDataset:
         name=meta["name"],
         skeleton=Skeleton.from_dict(meta["skeleton"]),
         unlabelled=ImageSet(
-            images=tensors["unlabelled.images"],
-            sequence=tensors["unlabelled.sequence"],
-            foreground=tensors.get("unlabelled.foreground"),
-            backgrounds=tensors.get("unlabelled.backgrounds"),
+            images=tensors["unlabelled.images"], sequence=tensors["unlabelled.sequence"]
         ),
         unpaired=tensors["unpaired"],
         test=labels("test", "test"),

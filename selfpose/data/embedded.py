@@ -7,9 +7,7 @@ from typing import Any
 
 import torch
 
-from selfpose._typing import Tensor
 from selfpose.data.background import Difficulty
-from selfpose.data.close_up import CloseUp, close_up
 from selfpose.data.cones import Model
 from selfpose.data.figure import HUMAN
 from selfpose.data.hand_drawing import HAND
@@ -44,9 +42,6 @@ class Cast:
     cameras
         How far off they stand, ten times the model's ``reference_mm`` as the method has it, and
         how wide a path the body needs so that a clip shows all of its background.
-    enlarged
-        How many times larger than the static camera's picture shows it the body is seen: crops
-        follow it (:func:`selfpose.data.close_up.close_up`). 1: the whole picture.
     """
 
     name: str
@@ -54,7 +49,6 @@ class Cast:
     sample: Callable[..., Motion]
     activities: tuple[str, ...]
     cameras: CameraSpread = field(default_factory=CameraSpread)
-    enlarged: float = 1.0
 
 
 CASTS: dict[str, Cast] = {
@@ -65,7 +59,6 @@ CASTS: dict[str, Cast] = {
         sample=sample_hands,
         activities=tuple(HAND_ACTIVITIES),
         cameras=CameraSpread(distance_mm=860.0, reference_share=0.23, stage_mm=(78.0, 98.0)),
-        enlarged=1.5,
     ),
     "quadruped": Cast(
         name="quadruped",
@@ -73,7 +66,6 @@ CASTS: dict[str, Cast] = {
         sample=sample_quadrupeds,
         activities=tuple(ANIMAL_ACTIVITIES),
         cameras=CameraSpread(distance_mm=4300.0, reference_share=0.18, stage_mm=(550.0, 730.0)),
-        enlarged=1.5,
     ),
     "machine": Cast(
         name="machine",
@@ -81,7 +73,6 @@ CASTS: dict[str, Cast] = {
         sample=sample_machines,
         activities=tuple(LAMP_ACTIVITIES),
         cameras=CameraSpread(distance_mm=3000.0, reference_share=0.26, stage_mm=(190.0, 250.0)),
-        enlarged=1.25,
     ),
 }
 
@@ -91,22 +82,6 @@ def _motion(cast: Cast, n: int, frames_per_clip: int, seed: int) -> Motion:
     motion = cast.sample(n_clips=clips, n_frames=frames_per_clip * FRAME_STEP, seed=seed)
     points = motion.points[:, ::FRAME_STEP].contiguous()
     return Motion(points=points, activity=motion.activity, fps=motion.fps / FRAME_STEP)
-
-
-def _shoot(cast: Cast, points: Tensor, *, image_size: int, seed: int, **drawing: Any) -> CloseUp:
-    """Film, or without ``drawing`` only project, what the cast's cameras and crops see."""
-    picture = round(image_size * cast.enlarged)
-    if drawing:
-        footage = film(
-            points, model=cast.model, cameras=cast.cameras, image_size=picture, seed=seed, **drawing
-        )
-    else:
-        footage = project_only(
-            points, model=cast.model, cameras=cast.cameras, image_size=picture, seed=seed
-        )
-    if picture == image_size:
-        return CloseUp(footage=footage)
-    return close_up(footage, picture=picture, side=image_size, seed=seed + 1)
 
 
 def _labelled(footage: Footage, motion: Motion, n: int) -> LabelledSet:
@@ -168,23 +143,31 @@ def load_embedded(
         raise ValueError(f"expected one or more of each, got {bad}")
     draw = torch.Generator().manual_seed(seed)
     seeds = torch.randperm(2**20, generator=draw)[:6].tolist()
-    cast = replace(cast, cameras=replace(cast.cameras, elevation_mean=camera_elevation))
-    drawing: dict[str, Any] = {"difficulty": difficulty, "progress": progress}
+    cameras = replace(cast.cameras, elevation_mean=camera_elevation)
+    look: dict[str, Any] = {"image_size": image_size, "model": cast.model, "cameras": cameras}
     short = min(16, frames_per_clip)
 
     motion = _motion(cast, n_unlabelled, frames_per_clip, seeds[0])
-    seen = _shoot(
-        cast, motion.points, image_size=image_size, seed=seeds[1],
-        description="unlabelled pictures", **drawing,
-    )  # fmt: skip
-    ceiling = _labelled(seen.footage, motion, n_unlabelled)
+    footage = film(
+        motion.points,
+        difficulty=difficulty,
+        seed=seeds[1],
+        progress=progress,
+        description="unlabelled pictures",
+        **look,
+    )
+    ceiling = _labelled(footage, motion, n_unlabelled)
     others = _motion(cast, n_unpaired, short, seeds[2])
-    unpaired = _shoot(cast, others.points, image_size=image_size, seed=seeds[3]).footage
+    unpaired = project_only(others.points, seed=seeds[3], **look)
     test_motion = _motion(cast, n_test, short, seeds[4])
-    test = _shoot(
-        cast, test_motion.points, image_size=image_size, seed=seeds[5],
-        description="test pictures", **drawing,
-    ).footage  # fmt: skip
+    test = film(
+        test_motion.points,
+        difficulty=difficulty,
+        seed=seeds[5],
+        progress=progress,
+        description="test pictures",
+        **look,
+    )
     # Clips are numbered through the parts: a number stands for one clip of the whole data set.
     offset = len(motion.points) + len(others.points)
     labelled = _labelled(test, test_motion, n_test)
@@ -193,12 +176,7 @@ def load_embedded(
         name=cast.name,
         # b̄ of the bone-length loss, from the bodies of the unpaired part.
         skeleton=with_measured_bones(cast.model.skeleton, unpaired.poses_3d),
-        unlabelled=ImageSet(
-            images=ceiling.images,
-            sequence=ceiling.sequence,
-            foreground=None if seen.foreground is None else seen.foreground[:n_unlabelled],
-            backgrounds=seen.backgrounds,
-        ),
+        unlabelled=ImageSet(images=ceiling.images, sequence=ceiling.sequence),
         unpaired=unpaired.poses_2d[:n_unpaired].clone(),
         test=labelled,
         ceiling=ceiling,
@@ -209,7 +187,6 @@ def load_embedded(
             "difficulty": difficulty,
             "camera_elevation": camera_elevation,
             "image_size": image_size,
-            "enlarged": cast.enlarged,
             "activities": list(cast.activities),
             "frames_per_clip": {"unlabelled": frames_per_clip, "unpaired": short, "test": short},
             "clips": {

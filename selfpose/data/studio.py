@@ -69,8 +69,6 @@ class Footage:
         (N,) the clip of each picture, counted from zero.
     elevation
         (clips,) of the cameras, radians.
-    focal_px, principal
-        Focal length, and (clips, 2) where the axes meet the pictures, px.
     images, mask
         (N, 3, S, S) uint8 pictures and (N, S, S) true cover of the body (for checks, never for
         training); ``None`` where only projected.
@@ -80,8 +78,6 @@ class Footage:
     poses_3d: Float[Tensor, "N J 3"]
     sequence: Int[Tensor, " N"]
     elevation: Float[Tensor, " clips"]
-    focal_px: float
-    principal: Float[Tensor, "clips 2"]
     images: UInt8[Tensor, "N 3 S S"] | None = None
     mask: Float[Tensor, "N S S"] | None = None
 
@@ -167,8 +163,6 @@ def _footage(view: _View, model: Model) -> Footage:
         poses_3d=joints.flatten(0, 1).contiguous(),
         sequence=torch.arange(clips, device=joints.device).repeat_interleave(frames),
         elevation=view.elevation,
-        focal_px=view.focal_px,
-        principal=view.principal,
     )
 
 
