@@ -121,7 +121,7 @@ show_source(losses.regressor_loss, losses.redrawing_loss)
 #   the puppet is known, for we chose it.
 # - `distil`: on the same puppets Λ learns to lift what Ω sees, errors and all, as it lifts $u$.
 # - `side`: for every pose there is a twin, the same stick figure with left and right exchanged.
-#   Silhouettes cannot tell them apart, but poses often can: knees bend one way. A small prior learns
+#   Silhouettes cannot tell them apart, but poses can where the camera looks down. A small prior learns
 #   this from the unpaired poses, and all pictures of a clip decide together which twin each shows.
 #
 # A puppet that is seen from the front looks much like its twin seen from behind, so a squared error
@@ -138,6 +138,8 @@ show_source(losses.regressor_loss, losses.redrawing_loss)
 #
 # where $y = \Omega(s)$ for the puppet's skeleton image $s$ and
 # $\ell(u) = \lVert y - u \rVert^2 + \lVert s - \kappa(u) \rVert^2$. No gradient flows through $r$.
+# That is for the beginning, `puppet_forgiving` of the steps. Then $r = 1$: Φ finds the joints, and must now
+# find out which way a body faces. [When it goes wrong](09_diagnosis.ipynb) says how far it can.
 
 # %% tags=["hide-input"]
 show_source(losses.puppet_loss, puppets.draw_puppets)

@@ -501,6 +501,18 @@ show_answer("background")
 ablation_figure(evidence("background"))
 
 # %% [markdown]
+# ### Was it the data's luck?
+#
+# Other people, cameras, backgrounds and light, drawn from another seed; settings as they are. How far the
+# camera's elevation matters is told where [sides are decided](09_diagnosis.ipynb).
+
+# %% tags=["hide-input"]
+show_answer("other_data")
+
+# %% mystnb={"figure": {"caption": "Training from pictures on data of three seeds.", "name": "fig-other-data"}, "image": {"alt": "Three panels of bars: 2D error, facing right and P-MPJPE for data made with three seeds."}} tags=["hide-input"]
+ablation_figure(evidence("other_data"))
+
+# %% [markdown]
 # ## What goes wrong, and how to see it
 #
 # An ablation made in a regime where the *full* method fails says nothing: with the bone term strong

@@ -296,7 +296,7 @@ sentence("paper")
 # **It does not show here.** A loss that forgives the naming, as that of puppets does ({eq}`eq-puppet`), takes
 # the averaging away: the two short runs below look alike. What averages is the plain square.
 #
-# **Cure.** `channels: 3`, and something that knows how knees bend: the prior on sides.
+# **Cure.** `channels: 3`, and something that knows left from right: puppets, the prior on sides.
 
 # %% mystnb={"figure": {"caption": "Skeleton images of one channel, beside three channels with a prior on sides. Dotted: a coin's choice.", "name": "fig-diagnosis-sides"}, "image": {"alt": "Five panels over the steps of two trainings on pictures: shares of limbs better exchanged, of poses of mixed sides and of poses facing right, and the 2D error, strict and with sides forgiven."}} tags=["hide-input"]
 failure_figure(FAILURES["one_channel"], found["one_channel"])
@@ -317,8 +317,8 @@ sentence("one_channel")
 # $$ (eq-twins)
 #
 # as long as people are as likely as their mirror images. Knees that bend one way do not help: they bend
-# that way in the mirror, too. Two things break the tie. Perspective: near limbs look larger, by little
-# at ten times the body's length. And a camera that looks down: depth then shows as height, and of two
+# that way in the mirror, too. Two things break the tie. Perspective: near limbs look larger, if by
+# little. And a camera that looks down: depth then shows as height, and of two
 # feet the nearer stands lower.
 #
 # How much, is measured here. A prior on sides learns from unpaired poses of people seen by level cameras,
@@ -357,12 +357,17 @@ figure
 
 # %% [markdown]
 # From above, poses tell their sides even where joints are known only so well. From the usual
-# camera, what they tell is a matter of few pixels, and independent errors are the kind case: the errors
-# of Ω lean towards whatever twin it has in mind. The choice is not even random: the
-# mixture of {eq}`eq-puppet` is content with either naming, and the network published for the usual
-# cameras calls nearly everybody's left the side that lies left in the picture, as if all walked away.
+# camera it is a matter of few pixels, and independent errors are the kind case: the errors
+# of Ω lean towards whatever twin it has in mind.
 #
-# So the same training, on the same motions, with the camera's elevation as the only change:
+# **Cause.** So the hint is weak, and a loss that does not insist on it never teaches it. The mixture of
+# {eq}`eq-puppet` is content with either naming, and a network trained by it alone settles on one
+# for all: it calls nearly everybody's left the side that lies left in the picture, as if all walked away.
+#
+# **Cure.** First forgive, then insist: after `puppet_forgiving` of the steps only the right naming of a
+# puppet counts. A network that already finds the joints does not fall back to the mean of both twins; it
+# begins to tell them apart, as far as the camera lets it. The same training on the same motions, with the
+# camera's elevation as the only change:
 
 # %% tags=["hide-input"]
 cameras_found = records_for(
@@ -379,12 +384,12 @@ Markdown(answer_sentence(cameras_found))
 ablation_figure(cameras_found)
 
 # %% [markdown]
-# What is left for level cameras is appearance. Pictures do show the facing, in faces, hair and shirt
+# For level cameras appearance would have to tell. Pictures do show the facing, in faces, hair and shirt
 # fronts: with labels, the same networks in the preset `standard`
 # name 77 % of the pictures right.
 # What is missing is a first hint that is right much more often than wrong. We tried clips that decide
 # together (`side_clips`), which turn a share above a half into a larger one but cannot make one out of a
-# half; a network of its own that looks at puppets, which learnt nothing at 64 pixels; a prior that
+# half; a prior that
 # learns from what Ω sees in puppets, in place of true poses, which is right somewhat oftener than a coin,
 # and too seldom for a network to learn from; and a network that looks at heads and chests alone, taught by the
 # prior's weak answers on other clips and then by its own, which got ahead of its teacher by little and stayed
