@@ -14,7 +14,7 @@ import numpy as np
 from IPython.display import HTML
 from matplotlib.figure import Figure
 
-from selfpose.caveats import below_no_floor, shortened
+from selfpose.caveats import below_no_floor, older_recipe, shortened
 from selfpose.config import PRESETS, VARIANTS, Config
 from selfpose.pages import linked_groups
 from selfpose.plots import new_figure
@@ -404,12 +404,12 @@ def answer_sentence(evidence: Evidence) -> str:
         fewer = "" if max(counts) < FEWEST_SEEDS else f"where there are fewer than {FEWEST_SEEDS}, "
         seeds += f": {fewer}an anecdote, no finding"
     reference = evidence.of(evidence.present[0])
-    cut = shortened(reference[0])
-    parts.append(f"({'; '.join(part for part in (evidence.source, cut, seeds) if part)}.)")
+    told = (evidence.source, shortened(reference[0]), older_recipe(reference[0]), seeds)
+    parts.append(f"({'; '.join(part for part in told if part)}.)")
     for measure in evidence.measures:
-        told = below_no_floor(reference, measure.column, measure.title, measure.unit)
-        if told and not measure.higher_is_better:
-            parts.append(f"{told} Read nothing into differences of that column.")
+        floor = below_no_floor(reference, measure.column, measure.title, measure.unit)
+        if floor and not measure.higher_is_better:
+            parts.append(f"{floor} Read nothing into differences of that column.")
     if absent := [f"`{name}`" for name in evidence.variants if name not in evidence.present]:
         parts.append(f"Missing: {', '.join(absent)}; `{evidence.command}` makes them.")
     return " ".join(part for part in [*parts, left_out] if part)

@@ -6,7 +6,7 @@ import math
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -46,6 +46,8 @@ REQUIRED: dict[str, type | tuple[type, ...]] = {
     "baselines": dict,
 }
 Record = dict[str, Any]
+BEFORE: dict[str, Any] = {"puppet_forgiving": 1.0, "camera_elevation": 10.0, "data_seed": 0}
+"""Parameters that older records do not name, and what they were before they could be chosen."""
 
 
 def _git(*arguments: str) -> str | None:
@@ -223,14 +225,20 @@ def read_record(path: str | Path) -> Record:
     return check_record(record, str(path))
 
 
-def read_records(root: str | Path) -> list[Record]:
-    """Every record below a folder, each with its folder as ``path`` (relative to the root)."""
-    root = Path(root)
-    found = []
+def _records_below(root: Path) -> Iterator[Record]:
+    """Every record below a folder as it stands there, with its folder as ``path``."""
     for path in sorted(root.rglob(RECORD)):
-        record = read_record(path)
-        found.append({**record, "path": path.parent.relative_to(root).as_posix()})
-    return found
+        yield {**read_record(path), "path": path.parent.relative_to(root).as_posix()}
+
+
+def read_records(root: str | Path) -> list[Record]:
+    """Every record below a folder, each with its folder as ``path`` (relative to the root).
+
+    Parameters that came later than a record are filled in (:data:`BEFORE`), so that old and new
+    runs can be told apart in one table.
+    """
+    below = _records_below(Path(root))
+    return [{**record, "parameters": {**BEFORE, **record["parameters"]}} for record in below]
 
 
 def published_records(folder: str | Path | None = None) -> list[Record]:
@@ -346,7 +354,7 @@ def publish(runs: str | Path, results: str | Path, *, weights: Sequence[str] = (
         written, then.
     """
     runs, results = Path(runs), Path(results)
-    records = read_records(runs)
+    records = list(_records_below(Path(runs)))
     if not records:
         raise FileNotFoundError(f"{runs}: holds no finished run")
     commits: dict[tuple[Any, ...], str | None] = {}
