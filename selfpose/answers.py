@@ -14,7 +14,7 @@ import numpy as np
 from IPython.display import HTML
 from matplotlib.figure import Figure
 
-from selfpose.caveats import below_no_floor, older_recipe, shortened
+from selfpose.caveats import below_no_floor, shortened
 from selfpose.config import PRESETS, VARIANTS, Config
 from selfpose.pages import linked_groups
 from selfpose.plots import new_figure
@@ -404,7 +404,7 @@ def answer_sentence(evidence: Evidence) -> str:
         fewer = "" if max(counts) < FEWEST_SEEDS else f"where there are fewer than {FEWEST_SEEDS}, "
         seeds += f": {fewer}an anecdote, no finding"
     reference = evidence.of(evidence.present[0])
-    told = (evidence.source, shortened(reference[0]), older_recipe(reference[0]), seeds)
+    told = (evidence.source, shortened(reference[0]), seeds)
     parts.append(f"({'; '.join(part for part in told if part)}.)")
     for measure in evidence.measures:
         floor = below_no_floor(reference, measure.column, measure.title, measure.unit)

@@ -25,19 +25,6 @@ def shortened(record: Record) -> str:
     return f"shortened to {', '.join(told)}" if told else ""
 
 
-def older_recipe(record: Record) -> str:
-    """In words, that a run from pictures is older than the step from forgiving to insisting.
-
-    Empty for runs whose puppets do insist on sides, or that have neither puppets nor sides.
-    """
-    took = record["parameters"].get("puppet_forgiving", 1.0)
-    now = Config.for_run(preset=record["preset"]).puppet_forgiving
-    named = record["parameters"].get("channels") == 3
-    if record["input"] != "images" or not named or took < 1 or now >= 1:
-        return ""
-    return "made when puppets forgave exchanged sides to the end (`puppet_forgiving` 1)"
-
-
 def below_no_floor(records: Sequence[Record], column: str, title: str, unit: str) -> str:
     """A warning, as Markdown, where the mean pose has a smaller error than these runs.
 
@@ -57,4 +44,4 @@ def below_no_floor(records: Sequence[Record], column: str, title: str, unit: str
     return f"By {title} the full method does not beat the mean pose here ({floor} {unit})."
 
 
-__all__ = ["STEPS", "below_no_floor", "older_recipe", "shortened"]
+__all__ = ["STEPS", "below_no_floor", "shortened"]

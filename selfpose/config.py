@@ -91,8 +91,8 @@ class Config:
     swap_background
         Put the people of static cameras before other cameras' backgrounds.
     puppet_forgiving
-        The fraction of ``steps`` during which a puppet's left and right may be exchanged: first Φ
-        and Ω learn where joints are, then which way a body faces.
+        The fraction of ``steps`` during which a puppet's left and right may be exchanged. Below 1,
+        Φ and Ω first learn where joints are, then which way a body faces, for cameras that show it.
     silhouette_gamma
         γ from which the thickness of each limb is learnt, for the body that ``sil`` compares with
         the foreground.
@@ -181,7 +181,7 @@ class Config:
     lift_from: Literal["unpaired", "predicted"] = "unpaired"
     augment: bool = True
     swap_background: bool = True
-    puppet_forgiving: float = 0.3
+    puppet_forgiving: float = 1.0
     silhouette_gamma: float = 600.0
     side_steps: int = 1000
     side_noise: float = 0.012

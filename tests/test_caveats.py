@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from selfpose.caveats import below_no_floor, older_recipe, shortened
+from selfpose.caveats import below_no_floor, shortened
 from selfpose.config import Config
 
 
@@ -29,16 +29,6 @@ def test_only_what_was_cut_is_told() -> None:
         "the prior"
     )
     assert shortened({**run(error=1.0, steps=250), "input": "poses"}) == ""
-
-
-def test_runs_whose_puppets_forgave_to_the_end_are_named() -> None:
-    record = run(error=1.0)
-    assert older_recipe(record) == ""
-    old = {**record["parameters"], "puppet_forgiving": 1.0}
-    assert "`puppet_forgiving` 1" in older_recipe({**record, "parameters": old})
-    for silent in ({"channels": 1}, {"input": "poses"}):  # nothing to insist on
-        changed = {**record, **silent, "parameters": old | silent}
-        assert older_recipe(changed) == ""
 
 
 def test_a_floor_that_is_not_beaten_is_named_with_its_number() -> None:
