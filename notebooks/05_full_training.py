@@ -138,8 +138,8 @@ show_source(losses.regressor_loss, losses.redrawing_loss)
 #
 # where $y = \Omega(s)$ for the puppet's skeleton image $s$ and
 # $\ell(u) = \lVert y - u \rVert^2 + \lVert s - \kappa(u) \rVert^2$. No gradient flows through $r$.
-# That is for the beginning, `puppet_forgiving` of the steps. Then $r = 1$: Φ finds the joints, and must now
-# find out which way a body faces. [When it goes wrong](09_diagnosis.ipynb) says how far it can.
+# With `puppet_forgiving` below 1, $r = 1$ from that share of the steps on: Φ finds the joints, and must then
+# find out which way a body faces. [When it goes wrong](09_diagnosis.ipynb) says when it can.
 
 # %% tags=["hide-input"]
 show_source(losses.puppet_loss, puppets.draw_puppets)
