@@ -57,7 +57,7 @@ from selfpose.lifting import lifting_terms
 from selfpose.metrics import procrustes, root_centred
 from selfpose.pages import number_table, show_source
 from selfpose.pipeline import load
-from selfpose.plots import new_figure, pose_row_3d
+from selfpose.plots import new_figure, pose_row_3d, use_style
 from selfpose.provenance import provenance_box
 from selfpose.quotes import record_link
 from selfpose.records import RESULTS, WEIGHTS, published_records, read_history, read_records
@@ -66,6 +66,7 @@ from selfpose.training import build_pipeline
 from selfpose.widgets import figure_slider
 from selfpose.workflow import read_experiments
 
+use_style()
 experiments = {e.name: e for e in read_experiments()}
 built, committed = read_records(runs), published_records()
 answers = {}
@@ -507,11 +508,10 @@ ablation_figure(evidence("background"))
 # from the start, random depth signs hide every other effect. So look at the full variant first: is
 # it clearly below the flat pose? Only then compare.
 #
-# ```{admonition} Exercise
-# :class: tip
+# ## Exercise
+#
 # The column *with reflection* forgives mirror images. For which variant should the two columns
 # differ most, and what would that mean?
-# ```
 #
 # ```{dropdown} Solution
 # For one whose depth signs froze the wrong way over large parts of the body: `early_bl`. Its mirror
@@ -521,7 +521,9 @@ ablation_figure(evidence("background"))
 # as wrong in the mirror.
 # ```
 #
-# **Summary.** One change at a time, on the same seed and data. Each question is a file in `experiments/`;
+# ## Summary
+#
+# One change at a time, on the same seed and data. Each question is a file in `experiments/`;
 # `make experiments` runs all with several seeds, and [one command](../book/rerun) runs a single cell
 # of a table again.
 
