@@ -69,7 +69,8 @@ def new_figure(width: float = 7.0, height: float = 3.2) -> Figure:
     return PageFigure(figsize=(width, height))
 
 
-def stack_figures(figures: Sequence[Figure], *, dpi: int = 150) -> Figure:
+@in_house_style
+def stack_figures(figures: Sequence[Figure], *, dpi: int = 144) -> Figure:
     """Several figures below each other as one, for a page that shows them under one caption.
 
     Raises

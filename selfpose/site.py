@@ -9,6 +9,7 @@ them work from a folder on disk. The finished site replaces the older one only w
 
 import base64
 import hashlib
+import io
 import os
 import re
 import shutil
@@ -128,8 +129,8 @@ def _tag(cell: Any, tag: str) -> None:
     cell.metadata["tags"] = [*tags, *([] if tag in tags else [tag])]
 
 
-PAGE_WIDTH_PX = 1008
-"""Of a figure that fills the page: 7 inches of 144 dots, see :mod:`selfpose.plots`."""
+PAGE_INCHES = 7.0
+"""Width of a figure that fills the page, see :func:`selfpose.plots.new_figure`."""
 
 
 def scale_figures(notebook: Any) -> Any:
@@ -143,15 +144,18 @@ def scale_figures(notebook: Any) -> Any:
             continue
         for output in cell.outputs:
             if picture := output.get("data", {}).get("image/png"):
-                share = round(100 * _png_width(picture) / PAGE_WIDTH_PX)
+                share = round(100 * _png_inches(picture) / PAGE_INCHES)
                 if share < 95:
                     settings["image"] = {"width": f"{share}%", **settings.get("image", {})}
     return notebook
 
 
-def _png_width(encoded: str) -> int:
-    """Width (px) of a PNG in base64, out of its header."""
-    return int.from_bytes(base64.b64decode(encoded[:64])[16:20], "big")
+def _png_inches(encoded: str) -> float:
+    """Width of a PNG in base64, by the resolution that it states (else 100 dots an inch)."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(base64.b64decode(encoded))) as picture:
+        return float(picture.width / picture.info.get("dpi", (100, 100))[0])
 
 
 def tell_duration(notebook: Any) -> Any:
@@ -293,6 +297,11 @@ def stage(
     (out / "_config.yml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     shutil.copy(root / "_toc.yml", out)
     shutil.copytree(root / "book", out / "book")
+    for name in documents:
+        if name not in notebooks:
+            page = out / f"{name}.md"
+            text = page.read_text(encoding="utf-8")
+            page.write_text(_linked(text, f"{name}.md", root), encoding="utf-8")
     runs = Path(runs) if runs else executed.parent / "runs"
     # everything below book/assets becomes _static/…
     _stage_records([runs, root / "results"], out / "book" / "assets" / "records")
@@ -303,12 +312,22 @@ def stage(
             raise ValueError(f"{source} was not run to its end; run it again, or `make book`")
         target = out / f"{name}.ipynb"
         target.parent.mkdir(parents=True, exist_ok=True)
+        for cell in notebook.cells:
+            if cell.cell_type == "markdown":
+                cell.source = _linked(cell.source, f"{name}.py", root)
         nbformat.write(_dressed(notebook), target)
     return out
 
 
 def _dressed(notebook: Any) -> Any:
     return strip_run_metadata(scale_figures(for_readers(tell_duration(notebook))))
+
+
+def _linked(markdown: str, page: str, root: Path) -> str:
+    # late, as below
+    from selfpose.given_numbers import link_given_numbers
+
+    return link_given_numbers(markdown, page=page, root=root)
 
 
 def _stage_records(folders: Iterable[Path], out: Path) -> None:
