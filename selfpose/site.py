@@ -136,7 +136,8 @@ PAGE_INCHES = 7.0
 def scale_figures(notebook: Any) -> Any:
     """A notebook whose narrow figures stay narrow, so that letters are of one size in all figures.
 
-    The theme would blow them up to the page's width. A figure that states its own width keeps it.
+    The theme would blow them up to the page's width. A figure that states its own width keeps it,
+    and one that is nearly as wide as the page fills it.
     """
     for cell in notebook.cells:
         settings = cell.metadata.get("mystnb", {})
@@ -145,7 +146,7 @@ def scale_figures(notebook: Any) -> Any:
         for output in cell.outputs:
             if picture := output.get("data", {}).get("image/png"):
                 share = round(100 * _png_inches(picture) / PAGE_INCHES)
-                if share < 95:
+                if share < 80:
                     settings["image"] = {"width": f"{share}%", **settings.get("image", {})}
     return notebook
 
