@@ -83,10 +83,11 @@ def stack_figures(figures: Sequence[Figure], *, dpi: int = 144) -> Figure:
     sizes = [figure.get_size_inches() for figure in figures]
     width, height = max(size[0] for size in sizes), sum(size[1] for size in sizes)
     whole = PageFigure(figsize=(width, height))
+    whole.set_layout_engine("none")  # each part has its place
     top = 1.0
     for figure, (w, h) in zip(figures, sizes, strict=True):
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=dpi)
+        figure.savefig(buffer, format="png", dpi=dpi, facecolor="auto")
         buffer.seek(0)
         top -= h / height
         ax = whole.add_axes((0, top, w / width, h / height))
