@@ -21,10 +21,10 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help venv book experiments test lint format pairs bench serve lock clean
+.PHONY: help venv book experiments test check-site lint format pairs bench serve lock clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "  DATA=embedded|cmu  DATA_ROOT=folder  PRESET=smoke|quick|standard  JOBS=2"
 
@@ -59,6 +59,10 @@ experiments: $(READY)  ## the GPU-sized matrix (PRESET=standard), records only
 
 test: $(READY)  ## the tests
 	@$(PY) -m pytest -n 2
+
+check-site: $(READY)  ## try every page of the built site in a browser (a minute or two)
+	@test -f build/site/index.html || { echo "there is no site in build/site: make book" >&2; exit 1; }
+	@SELFPOSE_SITE="$(CURDIR)/build/site" $(PY) -m pytest -n 2 -k given_site tests/test_browser.py
 
 lint: $(READY)  ## style, types, and whether each notebook's two files agree
 	$(PY) -m ruff check .

@@ -48,6 +48,7 @@ from selfpose import plots
 from selfpose.config import Config
 from selfpose.metrics import error_2d_percent, side_tolerant_error_2d_percent
 from selfpose.pages import number_table, show_source
+from selfpose.provenance import provenance_box
 from selfpose.render import draw_bones, draw_skeleton, segment_distance_sq
 from selfpose.runs import DataChoice
 from selfpose.widgets import figure_slider
@@ -102,7 +103,7 @@ small = draw_bones(bone, [(0, 1)], size=5, gamma=20.0)
 print("pose", tuple(bone.shape), "→ image", tuple(small.shape))
 print(small.numpy().round(2))
 by_hand = torch.exp(torch.tensor(-20.0 * 0.4**2))  # top row: 0.5 − 0.1 above the bone
-print("top middle:", float(small[0, 2]), "by hand:", float(by_hand))
+print(f"top middle: {float(small[0, 2]):.6f}, by hand: {float(by_hand):.6f}")
 
 # %% [markdown]
 # ## On people
@@ -142,6 +143,7 @@ def show_gamma(gamma):
     right.plot(across, torch.exp(-gamma * across**2))
     right.axhline(0.5, color="#444444", linestyle=":")
     right.set(xlabel="distance from the bone (picture = 1)", ylabel="brightness", ylim=(0, 1.05))
+    right.set_xticks([-0.2, -0.1, 0.0, 0.1, 0.2])
     return figure
 
 
@@ -420,3 +422,12 @@ print(
 # κ draws a pose with one smooth formula; its gradient reaches the two joints of the bone nearest to
 # each pixel; γ trades reach against precision; one channel forgets left and right. Next: from 2D
 # to 3D, in [lifting](02_lifting.ipynb).
+
+# %% tags=["hide-input"]
+provenance_box(
+    page="01_renderer",
+    parameters={
+        **{"data": data, "data_root": data_root, "data_train": data_train, "data_test": data_test},
+        **{"preset": preset, "seed": seed},
+    },
+)

@@ -52,6 +52,7 @@ from selfpose.evaluation import errors_3d, mean_errors
 from selfpose.metrics import root_centred
 from selfpose.networks import Lifter, ResidualBlock
 from selfpose.pages import number_table, show_source
+from selfpose.provenance import provenance_box
 from selfpose.runs import DataChoice
 from selfpose.training import build_pipeline
 from selfpose.view3d import pose_view, pose_views
@@ -399,3 +400,12 @@ number_table({"half of the signs turned": {text: score[key] for key, text in nam
 # the flip is the trap, and P-MPJPE with proper rotations is the metric that sees it. What the paper
 # leaves open here is the scale of the plane and the size of Λ; ours are in
 # [what we chose](../book/choices.md). Next: [the rotation cycle](03_rotation_cycle.ipynb).
+
+# %% tags=["hide-input"]
+provenance_box(
+    page="02_lifting",
+    parameters={
+        **{"data": data, "data_root": data_root, "data_train": data_train, "data_test": data_test},
+        **{"preset": preset, "seed": seed},
+    },
+)

@@ -56,6 +56,7 @@ from selfpose.config import Config
 from selfpose.cycle import Cycle, draw_angles, project_ahead, rotation_cycle, view_change
 from selfpose.pages import number_table, show_source
 from selfpose.pipeline import load
+from selfpose.provenance import provenance_box
 from selfpose.records import published_weights
 from selfpose.runs import DataChoice
 from selfpose.training import build_pipeline
@@ -499,3 +500,13 @@ print(f"depths of the sheet after half a turn: spread {float(body[..., 2].std())
 # The trip round the cycle tests whether Λ believes in one rigid body. It needs no label, and it
 # works best from angles far from the first. It cannot choose the body. That is the business of the
 # prior: [the flow prior](04_flow_prior.ipynb).
+
+# %% tags=["hide-input"]
+provenance_box(
+    [published[1]] if published else [],
+    page="03_rotation_cycle",
+    parameters={
+        **{"data": data, "data_root": data_root, "data_train": data_train, "data_test": data_test},
+        **{"preset": preset, "seed": seed},
+    },
+)

@@ -55,6 +55,7 @@ from selfpose.cycle import project_ahead, view_change
 from selfpose.flow import AffineCoupling, FlowPrior, WhiteningPCA
 from selfpose.lifting import flow_stage
 from selfpose.pages import number_table, show_source
+from selfpose.provenance import provenance_box
 from selfpose.runs import DataChoice
 from selfpose.skeleton import mirror_pose
 from selfpose.stages import Runner
@@ -320,7 +321,7 @@ def show_blocks(n_blocks):
     cloud.set(xlim=(-3.5, 3.5), ylim=(-3.5, 3.5), xlabel="component 1", ylabel="component 2")
     for ax, pose in zip(bodies, flow.pca.inverse(code[:3]), strict=True):
         plots.draw_pose_2d(ax, pose.unflatten(0, (-1, 2)), skeleton, linewidth=1.6, joints=False)
-        ax.set(xlim=(-0.12, 0.12), ylim=(0.16, -0.15))
+        ax.set(xlim=(-0.14, 0.14), ylim=(0.18, -0.18))
         ax.set_axis_off()
     return figure
 
@@ -364,7 +365,7 @@ def show_samples(temperature):
     poses = samples_at(temperature)
     for ax, pose in zip(figure.subplots(1, len(poses)), poses, strict=True):
         plots.draw_pose_2d(ax, pose, skeleton, linewidth=1.6, joints=False)
-        ax.set(xlim=(-0.07, 0.07), ylim=(0.14, -0.13))
+        ax.set(xlim=(-0.09, 0.09), ylim=(0.15, -0.15))
         ax.set_axis_off()
     return figure
 
@@ -531,3 +532,12 @@ number_table({name: {"mean log p (nats)": float(v.mean())} for name, v in answer
 # prior is the only term that can choose between a pose and its depth flip, and it can because
 # cameras look down more often than up. All parts are ready now: [the full
 # training](05_full_training.ipynb).
+
+# %% tags=["hide-input"]
+provenance_box(
+    page="04_flow_prior",
+    parameters={
+        **{"data": data, "data_root": data_root, "data_train": data_train, "data_test": data_test},
+        **{"preset": preset, "seed": seed},
+    },
+)

@@ -60,13 +60,15 @@ from selfpose.foreground import static_foreground
 from selfpose.lifting import bone_weight, lifting_terms
 from selfpose.pages import linked_table, number_table, show_source
 from selfpose.pipeline import load
-from selfpose.plots import learning_curves, picture_row
+from selfpose.plots import learning_curves, picture_row, use_style
 from selfpose.provenance import commit_text, provenance_box
 from selfpose.quotes import quoted
 from selfpose.records import WEIGHTS, read_history
 from selfpose.runs import DataChoice, run_experiment
 from selfpose.training import build_pipeline
 from selfpose.widgets import figure_slider
+
+use_style()
 
 # %% [markdown]
 # ## The game for the skeleton image
@@ -150,10 +152,21 @@ show_source(losses.silhouette_loss, losses.distillation_loss, sides.side_loss, s
 # %% [markdown]
 # ## One step
 #
-# The loop is short enough to read. `x` are pictures, `pose` are unpaired poses, `drawn` is κ of
-# them, `s` the skeleton images.
+# Each step draws a batch of unpaired poses $u$ and a batch of pictures $x$:
+#
+# 1. κ draws $w = \kappa(u)$, and Ω learns to read it.
+# 2. Puppets are painted in the poses $u$; Φ and Ω learn to find them, and Λ to lift what Ω saw.
+# 3. Φ turns the pictures into $s$; $D$ takes its own step on $w$ and $s$, then judges $s$.
+# 4. Ω reads $y$ off $s$; $s$ is compared with $\kappa(y)$ and with the silhouette, and its sides with
+#    what the clip decided.
+# 5. One step down for Φ and Ω together; averaged copies of them follow slowly, and are what is kept.
+#
+# In the variant `selfpose`, 3 and 4 happen at every second step. In the variant `paper` there is no
+# puppet, no silhouette and no side, and Λ learns at the same time, from the terms of the cycle on $y$.
+#
+# The code in full, with `view` for the pictures, `pose` for $u$ and `drawn` for $w$:
 
-# %% tags=["hide-input"]
+# %% mystnb={"code_prompt_show": "The whole stage, selfpose/imaging.py", "code_prompt_hide": "The whole stage, selfpose/imaging.py"} tags=["hide-cell"]
 show_source(imaging.image_stage)
 
 # %% [markdown]
@@ -393,12 +406,11 @@ joint_bars(record["by_joint"], metric="p_mpjpe_mm", ylabel="P-MPJPE, mm")
 # | spread falls towards 0 | one skeleton for all pictures | weaker 3D terms into Φ, D that sees the batch |
 # | elevation of the wrong sign | the prior did not decide | more flow steps, noise on its poses |
 #
-# ```{admonition} Exercise
-# :class: tip
+# ## Exercise
+#
 # Train without puppets: run the papermill command of [the page on reruns](../book/rerun) with
 # `-p input images -y "overrides: {drop: [puppet, distil], picture_every: 1}"` and a folder of its own. Before you
 # look: which of the curves above will tell you first that it is the weaker run?
-# ```
 #
 # ```{dropdown} Solution
 # The spread and the 2D error. The losses of the game look as healthy as before, and the two alignment
@@ -406,8 +418,10 @@ joint_bars(record["by_joint"], metric="p_mpjpe_mm", ylabel="P-MPJPE, mm")
 # silhouette shows stay where the mean arm is.
 # ```
 #
-# **Summary.** One stage for the prior, one for Λ, one for sides, one for Ω's head start, one for the game. Watch the monitors, not the
-# losses. Each number of the two tables leads to this run's record, and the next pages gather the
+# ## Summary
+#
+# One stage for the prior, one for Λ, one for sides, one for Ω's head start, one for the game. Watch the
+# monitors, not the losses. Each number of the two tables leads to this run's record, and the next pages gather the
 # records of all runs.
 
 # %% tags=["hide-input"]

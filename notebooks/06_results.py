@@ -62,7 +62,7 @@ from selfpose.figures import (
 )
 from selfpose.pages import linked_groups, linked_table, number_table, show_source
 from selfpose.pipeline import load
-from selfpose.plots import picture_row
+from selfpose.plots import picture_row, use_style
 from selfpose.provenance import provenance_box, rerun_command
 from selfpose.quotes import quoted, record_link
 from selfpose.records import (
@@ -77,6 +77,7 @@ from selfpose.snapshots import snapshots_of_run
 from selfpose.view3d import pose_views
 from selfpose.widgets import figure_slider
 
+use_style()
 records = read_records(runs)
 committed = published_records()
 results = repository_root() / "results"
@@ -700,11 +701,10 @@ else:
 # means flipped depths. [When it goes wrong](09_diagnosis.ipynb) shows each failure beside a healthy
 # run. And a baseline missing from a table is worse than a bad result.
 #
-# ```{admonition} Exercise
-# :class: tip
+# ## Exercise
+#
 # The mean pose needs no picture and no learning, yet its P-MPJPE is far better than its N-MPJPE.
 # Why does Procrustes alignment flatter it?
-# ```
 #
 # ```{dropdown} Solution
 # The alignment turns and scales the constant pose onto each truth, so facing, camera elevation and
@@ -712,7 +712,9 @@ else:
 # the time. N-MPJPE, which forgives scale alone, puts the mean pose where it belongs.
 # ```
 #
-# **Summary.** Lifting is judged against the flat pose and its supervised ceiling, the whole method
+# ## Summary
+#
+# Lifting is judged against the flat pose and its supervised ceiling, the whole method
 # against the mean pose. Each number of a run leads to its record, with seed, commit and device; what
 # was computed here says so.
 

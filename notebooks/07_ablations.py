@@ -57,15 +57,17 @@ from selfpose.lifting import lifting_terms
 from selfpose.metrics import procrustes, root_centred
 from selfpose.pages import number_table, show_source
 from selfpose.pipeline import load
-from selfpose.plots import new_figure, pose_row_3d
+from selfpose.plots import new_figure, use_style
 from selfpose.provenance import provenance_box
 from selfpose.quotes import record_link
 from selfpose.records import RESULTS, WEIGHTS, published_records, read_history, read_records
 from selfpose.runs import DataChoice
 from selfpose.training import build_pipeline
+from selfpose.view3d import pose_views
 from selfpose.widgets import figure_slider
 from selfpose.workflow import read_experiments
 
+use_style()
 experiments = {e.name: e for e in read_experiments()}
 built, committed = read_records(runs), published_records()
 answers = {}
@@ -300,8 +302,9 @@ Markdown(answer_sentence(lifting))
 # %% [markdown]
 # ## The pose that each ablation breaks
 #
-# Pick a variant and see the same test poses lifted by it, aligned with the truth, which stands at
-# the left end of the slider.
+# Pick a variant and see what it makes of the same four test poses (solid), aligned with the truth
+# (dashed) as P-MPJPE aligns them. Turn them by a quarter: what a variant breaks, it mostly breaks along
+# the line of sight, where the picture does not show it.
 
 # %% tags=["hide-input"]
 weights = {
@@ -311,7 +314,7 @@ weights = {
     and (path := Path(runs) / r["path"] / WEIGHTS).is_file()
 }
 present = [name for name in lifting.variants if name in weights]
-if present:
+if len(present) > 1:
     dataset = DataChoice(
         name=data,
         data_root=data_root,
@@ -320,39 +323,39 @@ if present:
         cache=cache,
     ).load(Config.from_dict(weights[present[0]][1]["parameters"]), progress=False)
     chosen = torch.linspace(0, len(dataset.test) - 1, 4).round().long()
-    truth = dataset.test.poses_3d[chosen]
+    truth, root = dataset.test.poses_3d[chosen], dataset.skeleton.root
+    lifted = {}
+    for name in present:
+        pose = load(weights[name][0]).predict_from_poses(dataset.test.poses_2d[chosen]).pose_3d
+        lifted[name] = procrustes(pose, truth)
 
 
-def figure_of_variant(name):
-    root = dataset.skeleton.root
-    if name == "truth":
-        poses = [root_centred(pose, root) for pose in truth]
-        return pose_row_3d(poses, ["true pose"] * len(poses), dataset.skeleton)
-    pipeline = load(weights[name][0])
-    lifted = procrustes(pipeline.predict_from_poses(dataset.test.poses_2d[chosen]).pose_3d, truth)
-    poses, titles = [], []
-    for k in range(len(chosen)):
-        distance = (lifted[k] - truth[k]).norm(dim=-1).mean()
-        poses += [root_centred(lifted[k], root)]
-        titles += [f"{float(distance):.0f} mm"]
-    return pose_row_3d(poses, titles, dataset.skeleton)
+def words_of_variant(name):
+    each = ", ".join(f"{float(d):.0f}" for d in (lifted[name] - truth).norm(dim=-1).mean(dim=-1))
+    return f"The poses as the variant {name} lifts them; P-MPJPE of each in mm: {each}."
 
 
-if present:
+if len(present) > 1:
     links = ", ".join(record_link(weights[name][1], name) for name in present)
     display(Markdown(f"Lifted here with the weights of this build's runs: {links}."))
+    solid = {name: root_centred(pose, root) for name, pose in lifted.items()}
     display(
-        figure_slider(
-            figure_of_variant,
-            ["truth", *present],
-            start=1,
-            label="variant",
-            describe=lambda name: (
-                "Four true test poses."
-                if name == "truth"
-                else f"Four test poses lifted by the variant {name}, aligned with the truth, with "
-                "the error of each in millimetres."
-            ),
+        pose_views(
+            {
+                f"pose {k + 1}": {
+                    "this variant": torch.stack([solid[name][k] for name in present]),
+                    "truth": root_centred(truth[k], root),
+                }
+                for k in range(len(chosen))
+            },
+            dataset.skeleton,
+            label="The pose that each ablation breaks",
+            description="Four test poses as a variant lifts them, each over the true pose.",
+            frames=present,
+            frame_label="variant",
+            frame_descriptions=[words_of_variant(name) for name in present],
+            azimuth=-60,
+            height=240,
         )
     )
 else:
@@ -519,11 +522,10 @@ ablation_figure(evidence("other_data"))
 # from the start, random depth signs hide every other effect. So look at the full variant first: is
 # it clearly below the flat pose? Only then compare.
 #
-# ```{admonition} Exercise
-# :class: tip
+# ## Exercise
+#
 # The column *with reflection* forgives mirror images. For which variant should the two columns
 # differ most, and what would that mean?
-# ```
 #
 # ```{dropdown} Solution
 # For one whose depth signs froze the wrong way over large parts of the body: `early_bl`. Its mirror
@@ -533,7 +535,9 @@ ablation_figure(evidence("other_data"))
 # as wrong in the mirror.
 # ```
 #
-# **Summary.** One change at a time, on the same seed and data. Each question is a file in `experiments/`;
+# ## Summary
+#
+# One change at a time, on the same seed and data. Each question is a file in `experiments/`;
 # `make experiments` runs all with several seeds, and [one command](../book/rerun) runs a single cell
 # of a table again.
 

@@ -56,6 +56,7 @@ from selfpose.protocols.human36m import BAD_S9
 from selfpose.protocols.mpi_inf_3dhp import GROUPS_14, GROUPS_17
 from selfpose.protocols.plots import variant_dots
 from selfpose.protocols.variants import side_by_side, spreads, variants_by_name, with_flipped
+from selfpose.provenance import provenance_box
 from selfpose.records import published_weights
 from selfpose.runs import DataChoice
 from selfpose.widgets import figure_slider
@@ -473,3 +474,13 @@ number_table(
 # `selfpose.protocols` return every variant under a name that says which it is. This book prints N- and
 # P-MPJPE with the least-squares scale and a proper rotation, over all frames. What our own choices are
 # beyond that stands under [what we chose](../book/choices.md).
+
+# %% tags=["hide-input"]
+provenance_box(
+    record,
+    page="10_protocols",
+    parameters={
+        **{"data": data, "data_root": data_root, "data_train": data_train, "data_test": data_test},
+        **{"preset": preset, "seed": seed},
+    },
+)

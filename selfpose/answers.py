@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from selfpose.caveats import below_no_floor, shortened
 from selfpose.config import PRESETS, VARIANTS, Config
 from selfpose.pages import linked_groups
-from selfpose.plots import new_figure
+from selfpose.plots import in_house_style, new_figure
 from selfpose.quotes import field_value, quoted, record_link
 from selfpose.records import Record
 from selfpose.workflow import Experiment, campaign_command
@@ -404,15 +404,23 @@ def answer_sentence(evidence: Evidence) -> str:
         fewer = "" if max(counts) < FEWEST_SEEDS else f"where there are fewer than {FEWEST_SEEDS}, "
         seeds += f": {fewer}an anecdote, no finding"
     reference = evidence.of(evidence.present[0])
-    told = (evidence.source, shortened(reference[0]), seeds)
-    parts.append(f"({'; '.join(part for part in told if part)}.)")
+    cut = shortened(reference[0])
+    parts.append(f"({'; '.join(part for part in (evidence.source, cut, seeds) if part)}.)")
     for measure in evidence.measures:
-        floor = below_no_floor(reference, measure.column, measure.title, measure.unit)
-        if floor and not measure.higher_is_better:
-            parts.append(f"{floor} Read nothing into differences of that column.")
+        told = _floor_not_beaten(evidence, measure)
+        if told and not measure.higher_is_better:
+            parts.append(f"{told} Read nothing into differences of that column.")
     if absent := [f"`{name}`" for name in evidence.variants if name not in evidence.present]:
         parts.append(f"Missing: {', '.join(absent)}; `{evidence.command}` makes them.")
     return " ".join(part for part in [*parts, left_out] if part)
+
+
+def _floor_not_beaten(evidence: Evidence, measure: Measure) -> str:
+    """The warning of :func:`below_no_floor`, about the first variant or the best of a sweep."""
+    name, who = evidence.present[0], f"`{evidence.present[0]}`"
+    if evidence.experiment.over and (means := _means(evidence, measure)):
+        name, who = _best_and_worst(means, measure)[0], "even the best of them"
+    return below_no_floor(evidence.of(name), measure.column, measure.title, measure.unit, who=who)
 
 
 def _means(evidence: Evidence, measure: Measure) -> dict[str, float]:
@@ -507,6 +515,17 @@ def _extremes(evidence: Evidence, measure: Measure) -> str:
     )
 
 
+SWEPT = {
+    "delta": "depth of the camera Δ",
+    "flow_components": "dimensions of the prior",
+    "n_unpaired": "unpaired poses",
+    "lam": "λ",
+    "gamma": "γ",
+}
+"""Parameters that experiments go through → what stands at the axis."""
+
+
+@in_house_style
 def ablation_figure(evidence: Evidence) -> Figure:
     """A panel for each measure: each run a dot, their mean a bar, or a line over a sweep.
 
@@ -557,7 +576,8 @@ def _draw_sweep(ax: Any, evidence: Evidence, measure: Measure) -> None:
     ticks = [places[name] for name in places]
     ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     ax.minorticks_off()
-    ax.set_xlabel(evidence.experiment.over, fontsize=8)
+    over = evidence.experiment.over
+    ax.set_xlabel(SWEPT.get(over, over), fontsize=8)
     ax.set_ylabel(measure.label, fontsize=8)
 
 

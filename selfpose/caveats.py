@@ -25,15 +25,19 @@ def shortened(record: Record) -> str:
     return f"shortened to {', '.join(told)}" if told else ""
 
 
-def below_no_floor(records: Sequence[Record], column: str, title: str, unit: str) -> str:
+def below_no_floor(
+    records: Sequence[Record], column: str, title: str, unit: str, *, who: str = "the full method"
+) -> str:
     """A warning, as Markdown, where the mean pose has a smaller error than these runs.
 
     Parameters
     ----------
     records
-        Runs of the full method.
+        Runs of the full method, or of what the sentence is about.
     column, title, unit
         The error's name in records and in sentences, and its unit.
+    who
+        What the sentence calls them.
     """
     fields = [f"{part}.{column}" for part in ("metrics", "baselines.mean_pose")]
     pairs = [[field_value(record, field) for field in fields] for record in records]
@@ -41,7 +45,7 @@ def below_no_floor(records: Sequence[Record], column: str, title: str, unit: str
     if not known or sum(run for run, _ in known) < sum(floor for _, floor in known):
         return ""
     floor = quoted(records, fields[1], digits=1, form="plain").html(links=False)
-    return f"By {title} the full method does not beat the mean pose here ({floor} {unit})."
+    return f"By {title} {who} does not beat the mean pose here ({floor} {unit})."
 
 
 __all__ = ["STEPS", "below_no_floor", "shortened"]

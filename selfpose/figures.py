@@ -10,7 +10,13 @@ from matplotlib.figure import Figure
 from selfpose.data.protocol import LabelledSet
 from selfpose.metrics import procrustes, root_centred
 from selfpose.pipeline import Prediction
-from selfpose.plots import draw_pose_2d, draw_pose_3d, new_figure, picture_to_rgb
+from selfpose.plots import (
+    draw_pose_2d,
+    draw_pose_3d,
+    in_house_style,
+    new_figure,
+    picture_to_rgb,
+)
 from selfpose.skeleton import Skeleton
 from selfpose.snapshots import Snapshots
 
@@ -63,6 +69,7 @@ def _columns(prediction: Prediction, truth_3d: Any) -> list[str]:
     return ["picture", *sketch, "2D pose", "3D pose", *(["true 3D pose"] * (truth_3d is not None))]
 
 
+@in_house_style
 def prediction_figure(
     image: Any,
     prediction: Prediction,
@@ -154,6 +161,7 @@ def snapshot_figure(
     return _prediction_rows(prediction, names, list(enumerate(rows)), test, skeleton)
 
 
+@in_house_style
 def _prediction_rows(
     prediction: Prediction,
     names: Sequence[str],
@@ -194,6 +202,7 @@ REFERENCE_COLOURS = ("#444444", "#D55E00", "#007a5a", "#a5407f", "#7a5200")
 REFERENCE_LINES: tuple[Any, ...] = ("--", "-", (0, (1, 1.2)), (0, (7, 1.5, 1, 1.5)))
 
 
+@in_house_style
 def error_bars(
     groups: Mapping[str, Sequence[float]],
     *,
@@ -233,6 +242,7 @@ def error_bars(
     return figure
 
 
+@in_house_style
 def joint_bars(by_joint: Mapping[str, Mapping[str, float]], *, metric: str, ylabel: str) -> Figure:
     """Error of each joint as a bar."""
     figure = new_figure(7.0, 2.8)
@@ -249,6 +259,7 @@ RUN_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#444444")
 RUN_LINES = ("-", "--", "-.", ":")
 
 
+@in_house_style
 def monitor_figure(
     histories: Mapping[str, pd.DataFrame],
     columns: Mapping[str, str],

@@ -20,7 +20,7 @@ from selfpose.config import PRESETS, VARIANTS, Config
 from selfpose.names import refuse_unknown
 from selfpose.prose import plain_text, read_prose
 from selfpose.prose_numbers import number_value, numbers_in
-from selfpose.quotes import Form, field_value, quoted
+from selfpose.quotes import Form, Quote, field_value, quoted
 from selfpose.records import read_record
 from selfpose.workflow import read_experiment
 
@@ -213,12 +213,10 @@ def given_problem(given: Given, *, root: Path) -> str:
                 if abs(abs(value) - number_value(number)) > 1e-9 * max(1.0, abs(value)):
                     return f"{at} says {number}, but {name} is {value:g}; mend the sentence"
         elif given.kind == "record":
-            records = [read_record(root / path) for path in given.source]
-            options = {k: v for k, v in given.options.items() if k != "field"}
-            field = given.options["field"]
-            if any(field_value(record, field) is None for record in records):
-                return f"{at}: the record {given.source[0]} holds no {field}"
-            shown = quoted(records, field, **options).text
+            quote = _quote(given, root=root)
+            if any(field_value(r, given.options["field"]) is None for r in quote.records):
+                return f"{at}: the record {given.source[0]} holds no {given.options['field']}"
+            shown = quote.text
             if shown not in numbers:
                 return f"{at} says {', '.join(numbers)}, but its record says {shown}"
         elif given.kind == "paper":
@@ -228,6 +226,34 @@ def given_problem(given: Given, *, root: Path) -> str:
     except (FileNotFoundError, TypeError, ValueError) as error:
         return f"{at}: its source in {GIVEN} is wrong: {error}"
     return ""
+
+
+def _quote(given: Given, *, root: Path) -> Quote:
+    records = [read_record(root / path) for path in given.source]
+    options = {k: v for k, v in given.options.items() if k != "field"}
+    return quoted(records, given.options["field"], **options)
+
+
+def link_given_numbers(markdown: str, *, page: str, root: Path) -> str:
+    """A page's Markdown in which numbers that were declared as a record's lead to that record.
+
+    Parameters
+    ----------
+    markdown
+        The whole page or a part of it; what it does not say is passed over.
+    page, root
+        Its path in the repository, as the declarations name it, and the repository.
+    """
+    for given in read_given(root):
+        if given.page != page or given.kind != "record":
+            continue
+        quote = _quote(given, root=root)
+        # the words as they stand in the source, where lines break
+        words = r"\s+".join(re.escape(word) for word in given.text.split())
+        if found := re.search(words, markdown):
+            linked = found[0].replace(quote.text, quote.html(), 1)
+            markdown = markdown[: found.start()] + linked + markdown[found.end() :]
+    return markdown
 
 
 def _sentence(passage: str, start: int) -> str:
@@ -289,6 +315,7 @@ __all__ = [
     "KINDS",
     "Given",
     "given_problem",
+    "link_given_numbers",
     "named_value",
     "prose_number_problems",
     "read_given",

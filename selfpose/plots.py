@@ -4,10 +4,11 @@ Figures are made apart from pyplot's list of open figures: a notebook shows one 
 with it, once, and none stays open behind it.
 """
 
+import functools
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -20,6 +21,9 @@ from matplotlib.lines import Line2D
 from selfpose._typing import Float, Tensor
 from selfpose.render import CHANNEL_SIDES
 from selfpose.skeleton import Side, Skeleton
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 STYLE = Path(__file__).with_name("style") / "selfpose.mplstyle"
 
@@ -38,22 +42,35 @@ def use_style() -> None:
     plt.style.use(STYLE)
 
 
+def in_house_style(draw: Callable[P, R]) -> Callable[P, R]:
+    """A function that draws in the house style, whatever style its caller is in."""
+
+    @functools.wraps(draw)
+    def styled(*args: P.args, **kwargs: P.kwargs) -> R:
+        with plt.style.context(STYLE):
+            return draw(*args, **kwargs)
+
+    return styled
+
+
 class PageFigure(Figure):
     """A figure that a notebook shows when a cell ends with it, whatever backend is in use."""
 
+    @in_house_style
     def _repr_png_(self) -> bytes:
         encoded = io.BytesIO()
         self.savefig(encoded, format="png", bbox_inches="tight")
         return encoded.getvalue()
 
 
+@in_house_style
 def new_figure(width: float = 7.0, height: float = 3.2) -> Figure:
     """An empty figure of that size in inches, in the house style; 7 inches fill the page."""
-    with plt.style.context(STYLE):
-        return PageFigure(figsize=(width, height))
+    return PageFigure(figsize=(width, height))
 
 
-def stack_figures(figures: Sequence[Figure], *, dpi: int = 150) -> Figure:
+@in_house_style
+def stack_figures(figures: Sequence[Figure], *, dpi: int = 144) -> Figure:
     """Several figures below each other as one, for a page that shows them under one caption.
 
     Raises
@@ -66,10 +83,11 @@ def stack_figures(figures: Sequence[Figure], *, dpi: int = 150) -> Figure:
     sizes = [figure.get_size_inches() for figure in figures]
     width, height = max(size[0] for size in sizes), sum(size[1] for size in sizes)
     whole = PageFigure(figsize=(width, height))
+    whole.set_layout_engine("none")  # each part has its place
     top = 1.0
     for figure, (w, h) in zip(figures, sizes, strict=True):
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=dpi)
+        figure.savefig(buffer, format="png", dpi=dpi, facecolor="auto")
         buffer.seek(0)
         top -= h / height
         ax = whole.add_axes((0, top, w / width, h / height))
@@ -194,8 +212,8 @@ def draw_pose_3d(
         axis.set_ticklabels([])
         axis.set_tick_params(length=0)
         axis.set_pane_color((0.97, 0.97, 0.97, 1.0))
-    ax.set_xlabel("right →", labelpad=-12)
-    ax.set_ylabel("depth →", labelpad=-12)
+    ax.set_xlabel("right →", labelpad=-14, fontsize=8)
+    ax.set_ylabel("depth →", labelpad=-14, fontsize=8)
 
 
 def side_legend(target: Any, skeleton: Skeleton, **options: Any) -> None:
@@ -234,6 +252,7 @@ def picture_to_rgb(picture: Any) -> np.ndarray:
     return skeleton_image_to_rgb(picture)
 
 
+@in_house_style
 def picture_row(
     pictures: Sequence[Any],
     titles: Sequence[str] | None = None,
@@ -287,6 +306,7 @@ def picture_row(
     return figure
 
 
+@in_house_style
 def pose_row_3d(
     poses: Sequence[Any],
     titles: Sequence[str],
@@ -312,6 +332,7 @@ def pose_row_3d(
     return figure
 
 
+@in_house_style
 def learning_curves(
     rows: Sequence[Mapping[str, float]],
     panels: Mapping[str, Sequence[str] | Mapping[str, str]],
@@ -365,6 +386,7 @@ __all__ = [
     "PageFigure",
     "draw_pose_2d",
     "draw_pose_3d",
+    "in_house_style",
     "learning_curves",
     "new_figure",
     "picture_row",

@@ -133,8 +133,28 @@ def commit_text(record: Mapping[str, Any]) -> str:
 # --- the box that ends a page -------------------------------------------------------------------
 
 
+PLACES = ("data_root", "data_train", "data_test")
+"""Parameters of pages that name folders."""
+
+
+def page_command(page: str, parameters: Mapping[str, Any]) -> str:
+    """The command that runs a page's notebook alone, with parameters that are set (not empty).
+
+    >>> page_command("01_renderer", {"preset": "smoke", "seed": 0, "data_root": ""})
+    '.venv/bin/papermill notebooks/01_renderer.ipynb out.ipynb -p preset smoke -p seed 0'
+    """
+    words = [".venv/bin/papermill", f"notebooks/{page}.ipynb", "out.ipynb"]
+    for name, value in parameters.items():
+        words += ["-p", name, str(value)] if value != "" else []
+    return shlex.join(words)
+
+
 def provenance_box(
-    records: str | Path | Record | Iterable[Record] = (), *, command: str = "make book"
+    records: str | Path | Record | Iterable[Record] = (),
+    *,
+    command: str = "make book",
+    page: str = "",
+    parameters: Mapping[str, Any] | None = None,
 ) -> HTML:
     """A folded box: what made this page, and each run behind it with the command for it.
 
@@ -145,6 +165,9 @@ def provenance_box(
         leaves it out.
     command
         What makes the page again.
+    page, parameters
+        Of a page that computes for itself: its notebook's name, and its parameters, seed included.
+        The box then has the command for this notebook alone.
 
     Raises
     ------
@@ -152,7 +175,14 @@ def provenance_box(
         If a folder is named that is not there.
     """
     chosen = _unique(_read(records))
+    # where the data lie is this machine's business
+    own = {k: "FOLDER" if v and k in PLACES else v for k, v in (parameters or {}).items()}
     rows = [_fact("This page", _of_page(command))]
+    if page:
+        alone = page_command(page, own)
+        rows.append(_fact("Its notebook alone", f"<code>{html.escape(alone)}</code>"))
+    if own:
+        rows.append(_fact("Its parameters", html.escape(parameters_text(own))))
     if chosen:
         rows += [_fact(title, text) for title, text in _facts(chosen)]
     parts = ["<dl>", *rows, "</dl>"]
@@ -184,7 +214,7 @@ def _fact(title: str, text: str) -> str:
 def _of_page(command: str) -> str:
     now = environment("cpu")
     made = datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes")
-    facts = f"{commit_text(now)}; {versions_text(now)}; {made}"
+    facts = f"{commit_text(now)}; {versions_text(now)}; {now['device']}; {made}"
     return f"<code>{html.escape(command)}</code> at commit {html.escape(facts)}"
 
 
@@ -334,6 +364,7 @@ __all__ = [
     "field_value",
     "is_as_defined",
     "leaves",
+    "page_command",
     "parameters_text",
     "provenance_box",
     "quote_from_attributes",

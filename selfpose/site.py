@@ -7,7 +7,9 @@ them work from a folder on disk. The finished site replaces the older one only w
 :mod:`selfpose.site_checks` finds nothing wrong with it; where nothing has changed, it stays.
 """
 
+import base64
 import hashlib
+import io
 import os
 import re
 import shutil
@@ -79,16 +81,82 @@ def strip_run_metadata(notebook: Any) -> Any:
     return notebook
 
 
-def fold_parameters(notebook: Any) -> Any:
-    """A notebook whose cells of parameters, its own and those of the run, are folded.
+PROMPTS = {
+    "parameters": "Parameters",
+    "injected-parameters": "Parameters of this run",
+    "hide-cell": "Solution",
+}
+"""What stands on folded cells by tag: parameters, a run's, and what follows an exercise."""
+SELF_EVIDENT = ("show_source(", "provenance_box(")
+"""Cells that begin so are seen in what they show; the call itself tells a reader nothing."""
 
-    They are for who runs it; a reader meets the idea first.
+
+def for_readers(notebook: Any) -> Any:
+    """A notebook whose machinery does not stand between a reader and the idea.
+
+    Parameters are folded, those of the run in place of the defaults that it overrode; the check of
+    their names is left out, and so are the calls that put source text or provenance into the page.
     """
+    overridden = any(
+        "injected-parameters" in cell.metadata.get("tags", []) for cell in notebook.cells
+    )
+    asked = False  # whether the last words were those of an exercise
     for cell in notebook.cells:
         tags = cell.metadata.get("tags", [])
-        if {"parameters", "injected-parameters"} & set(tags) and "hide-input" not in tags:
-            cell.metadata["tags"] = [*tags, "hide-input"]
+        if cell.cell_type == "markdown":
+            asked = cell.source.startswith("## Exercise")
+        elif "parameters" in tags and overridden:
+            _tag(cell, "remove-cell")
+        elif {"parameters", "injected-parameters"} & set(tags):
+            _tag(cell, "hide-input")
+            _name(cell, next(PROMPTS[tag] for tag in PROMPTS if tag in tags))
+        elif "\ncheck_parameters(" in cell.source and not cell.outputs:
+            _tag(cell, "remove-cell")
+        elif "hide-input" in tags and cell.source.startswith(SELF_EVIDENT):
+            _tag(cell, "remove-input")
+        elif "hide-cell" in tags and asked:
+            _name(cell, PROMPTS["hide-cell"])
     return notebook
+
+
+def _name(cell: Any, prompt: str) -> None:
+    settings = {f"code_prompt_{way}": prompt for way in ("show", "hide")}
+    cell.metadata["mystnb"] = {**cell.metadata.get("mystnb", {}), **settings}
+
+
+def _tag(cell: Any, tag: str) -> None:
+    tags = cell.metadata.get("tags", [])
+    cell.metadata["tags"] = [*tags, *([] if tag in tags else [tag])]
+
+
+PAGE_INCHES = 7.0
+"""Width of a figure that fills the page, see :func:`selfpose.plots.new_figure`."""
+
+
+def scale_figures(notebook: Any) -> Any:
+    """A notebook whose narrow figures stay narrow, so that letters are of one size in all figures.
+
+    The theme would blow them up to the page's width. A figure that states its own width keeps it,
+    and one that is nearly as wide as the page fills it.
+    """
+    for cell in notebook.cells:
+        settings = cell.metadata.get("mystnb", {})
+        if cell.cell_type != "code" or "figure" not in settings:
+            continue
+        for output in cell.outputs:
+            if picture := output.get("data", {}).get("image/png"):
+                share = round(100 * _png_inches(picture) / PAGE_INCHES)
+                if share < 80:
+                    settings["image"] = {"width": f"{share}%", **settings.get("image", {})}
+    return notebook
+
+
+def _png_inches(encoded: str) -> float:
+    """Width of a PNG in base64, by the resolution that it states (else 100 dots an inch)."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(base64.b64decode(encoded))) as picture:
+        return float(picture.width / picture.info.get("dpi", (100, 100))[0])
 
 
 def tell_duration(notebook: Any) -> Any:
@@ -230,6 +298,11 @@ def stage(
     (out / "_config.yml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     shutil.copy(root / "_toc.yml", out)
     shutil.copytree(root / "book", out / "book")
+    for name in documents:
+        if name not in notebooks:
+            page = out / f"{name}.md"
+            text = page.read_text(encoding="utf-8")
+            page.write_text(_linked(text, f"{name}.md", root), encoding="utf-8")
     runs = Path(runs) if runs else executed.parent / "runs"
     # everything below book/assets becomes _static/…
     _stage_records([runs, root / "results"], out / "book" / "assets" / "records")
@@ -240,8 +313,22 @@ def stage(
             raise ValueError(f"{source} was not run to its end; run it again, or `make book`")
         target = out / f"{name}.ipynb"
         target.parent.mkdir(parents=True, exist_ok=True)
-        nbformat.write(strip_run_metadata(fold_parameters(tell_duration(notebook))), target)
+        for cell in notebook.cells:
+            if cell.cell_type == "markdown":
+                cell.source = _linked(cell.source, f"{name}.py", root)
+        nbformat.write(_dressed(notebook), target)
     return out
+
+
+def _dressed(notebook: Any) -> Any:
+    return strip_run_metadata(scale_figures(for_readers(tell_duration(notebook))))
+
+
+def _linked(markdown: str, page: str, root: Path) -> str:
+    # late, as below
+    from selfpose.given_numbers import link_given_numbers
+
+    return link_given_numbers(markdown, page=page, root=root)
 
 
 def _stage_records(folders: Iterable[Path], out: Path) -> None:

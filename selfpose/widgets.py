@@ -17,6 +17,8 @@ from IPython.display import HTML, display
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from selfpose.plots import in_house_style
+
 MAX_FRAMES = 200
 """More frames than this make a page that nobody waits for."""
 
@@ -39,6 +41,7 @@ class FigureSlider:
         display(HTML(self.table))
 
 
+@in_house_style
 def figure_slider(
     make_figure: Callable[[Any], Figure],
     values: Sequence[Any],
@@ -92,6 +95,7 @@ def figure_slider(
     )
 
 
+@in_house_style
 def figure_slider_2d(
     make_figure: Callable[[Any, Any], Figure],
     first: Sequence[Any],

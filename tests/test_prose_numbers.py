@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from selfpose.config import Config
 from selfpose.given_numbers import (
     GIVEN,
+    link_given_numbers,
     named_value,
     prose_number_problems,
     read_given,
 )
 from selfpose.notebooks import repository_root
-from selfpose.prose import markdown_passages, read_prose, script_passages
+from selfpose.prose import markdown_passages, plain_text, read_prose, script_passages
 from selfpose.prose_numbers import number_value, numbers_in
 from selfpose.site import tell_duration
 from selfpose.site_checks import site_problems
@@ -274,6 +275,20 @@ def test_a_number_of_a_record_has_to_be_what_the_record_holds(tmp_path: Path) ->
     assert f"its record says {error:.1f}" in problem
     (problem,) = problems(tmp_path, f"Here {text}.\n", f"  - text: {text}\n{source.rstrip()}_x\n")
     assert "holds no metrics.p_mpjpe_mm_x" in problem
+
+
+def test_a_number_of_a_record_leads_there_in_the_page(tmp_path: Path) -> None:
+    record = json.loads((ROOT / RECORD).read_text(encoding="utf-8"))
+    error = f"{record['metrics']['p_mpjpe_mm']:.1f}"
+    write(tmp_path, "run/record.json", json.dumps(record))
+    given = f"  - text: an error of {error} mm\n    record: run/record.json\n"
+    write(tmp_path, GIVEN, f"book/a.md:\n{given}    field: metrics.p_mpjpe_mm\n")
+    page = f"It has an error\nof {error} mm, and {error} mm again."
+    linked = link_given_numbers(page, page="book/a.md", root=tmp_path)
+    assert linked.startswith('It has an error\nof <a class="record"')
+    assert f">{error}</a> mm, and {error} mm again." in linked
+    assert plain_text(linked) == plain_text(page)
+    assert link_given_numbers(page, page="book/b.md", root=tmp_path) == page
 
 
 def test_names_stand_for_what_the_library_holds(tmp_path: Path) -> None:

@@ -253,6 +253,12 @@ def test_the_box_says_what_made_the_page(tmp_path: Path) -> None:
     write_json(tmp_path / "record.json", runs[0])
     assert record_name(runs[0]) in provenance_box(tmp_path).data
     assert "no record" in provenance_box().data
+    values = {"preset": "smoke", "data_root": "/somewhere/motion", "data_train": "", "seed": 3}
+    own = provenance_box(page="02_lifting", parameters=values).data
+    alone = "notebooks/02_lifting.ipynb out.ipynb -p preset smoke -p data_root FOLDER -p seed 3"
+    assert f"<code>.venv/bin/papermill {alone}</code>" in own
+    assert "seed = 3" in own
+    assert "somewhere" not in own
     with pytest.raises(FileNotFoundError, match="no folder of runs"):
         provenance_box(tmp_path / "nowhere")
 

@@ -1,8 +1,11 @@
 """The built site: warnings fail it, sliders move in it, and it asks no other host for anything."""
 
+import base64
+import copy
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -11,14 +14,16 @@ from small_book import write_book
 from test_provenance import a_record
 
 from selfpose.notebooks import repository_root
+from selfpose.plots import new_figure
 from selfpose.quotes import record_name
 from selfpose.records import write_json
 from selfpose.site import (
     REPOSITORY_VARIABLE,
     build,
-    fold_parameters,
+    for_readers,
     github_address,
     repository_address,
+    scale_figures,
     stage,
     staged_digest,
     strip_run_metadata,
@@ -201,16 +206,57 @@ def test_stripping_keeps_outputs_and_widgets(project: Path) -> None:
     assert sum(len(cell.get("outputs", [])) for cell in stripped.cells) >= 3
 
 
-def test_cells_of_parameters_are_folded_and_no_others(project: Path) -> None:
-    notebook = nbformat.read(project / "executed" / "toy.ipynb", as_version=4)
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    code[0].metadata["tags"] = ["parameters"]
-    before = [list(cell.metadata.get("tags", [])) for cell in notebook.cells]
-    folded = fold_parameters(fold_parameters(notebook))
-    assert code[0].metadata["tags"] == ["parameters", "hide-input"]
-    for cell, tags in zip(folded.cells, before, strict=True):
-        if not {"parameters", "injected-parameters"} & set(tags):
-            assert cell.metadata.get("tags", []) == tags
+def test_machinery_is_folded_under_its_name_or_left_out() -> None:
+    cells = [
+        nbformat.v4.new_code_cell("top = 3", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell("top = 4", metadata={"tags": ["injected-parameters"]}),
+        nbformat.v4.new_code_cell("from x import check_parameters\n\ncheck_parameters({}, [])"),
+        nbformat.v4.new_code_cell("import torch", metadata={"tags": ["hide-input"]}),
+        nbformat.v4.new_code_cell("show_source(torch)", metadata={"tags": ["hide-input"]}),
+        nbformat.v4.new_code_cell("torch.rand(1)", metadata={"tags": ["hide-cell"]}),
+        nbformat.v4.new_markdown_cell("## Exercise\n\nHow many?"),
+        nbformat.v4.new_code_cell("print(2)", metadata={"tags": ["hide-cell"]}),
+    ]
+
+    def tagged(*cells: Any) -> list[list[str]]:
+        notebook = nbformat.v4.new_notebook(cells=[copy.deepcopy(cell) for cell in cells])
+        found = for_readers(for_readers(notebook)).cells
+        for cell in found:
+            cell.metadata.setdefault("mystnb", {})
+        return [
+            [*cell.metadata.get("tags", []), cell.metadata["mystnb"].get("code_prompt_show", "")]
+            for cell in found
+        ]
+
+    assert tagged(*cells) == [
+        ["parameters", "remove-cell", ""],
+        ["injected-parameters", "hide-input", "Parameters of this run"],
+        ["remove-cell", ""],
+        ["hide-input", ""],
+        ["hide-input", "remove-input", ""],
+        ["hide-cell", ""],
+        [""],
+        ["hide-cell", "Solution"],
+    ]
+    assert tagged(cells[0]) == [["parameters", "hide-input", "Parameters"]]
+
+
+def test_narrow_figures_keep_the_size_of_their_letters() -> None:
+    def width(inches: float, **image: str) -> str | None:
+        figure = new_figure(inches, 1.0)
+        figure.add_subplot()  # an empty figure is cut down to nothing
+        picture = base64.b64encode(figure._repr_png_()).decode()
+        output = nbformat.v4.new_output("display_data", data={"image/png": picture})
+        settings = {"figure": {"name": "f"}, "image": {"alt": "A line.", **image}}
+        cell = nbformat.v4.new_code_cell(outputs=[output], metadata={"mystnb": settings})
+        (scaled,) = scale_figures(nbformat.v4.new_notebook(cells=[cell])).cells
+        assert scaled.metadata["mystnb"]["image"]["alt"] == "A line."
+        found: str | None = scaled.metadata["mystnb"]["image"].get("width")
+        return found
+
+    assert width(7.0) is None
+    assert width(3.5) in {f"{share}%" for share in range(48, 54)}
+    assert width(3.5, width="80%") == "80%"
 
 
 @pytest.mark.slow

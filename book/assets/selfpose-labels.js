@@ -51,6 +51,15 @@
     document.querySelectorAll(".widget-inline-hbox, .widget-play").forEach(name);
     document.querySelectorAll(".widget-vbox").forEach(announce);
   }
+  // Names in tables break after their dots and underscores, and nowhere else.
+  function breakNames() {
+    document.querySelectorAll(".bd-content td code .pre").forEach(function (word) {
+      if (word.childElementCount) return;
+      var pieces = word.textContent.match(/[^._]*[._]+|[^._]+/g) || [];
+      for (var n = 1; n < pieces.length; n++) pieces[n - 1] = [pieces[n - 1], document.createElement("wbr")];
+      word.replaceChildren.apply(word, pieces.flat());
+    });
+  }
   var waiting = false;
   function soon() {
     // a page being typeset changes thousands of times; once for all of them is enough
@@ -65,5 +74,6 @@
     attributes: true,
     attributeFilter: ["aria-valuetext", "style", "class"],
   });
+  breakNames();
   all();
 })();

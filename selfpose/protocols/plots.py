@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from selfpose.plots import new_figure
+from selfpose.plots import in_house_style, new_figure
 
 DOTS = (("#0072B2", "o"), ("#D55E00", "D"), ("#009E73", "s"), ("#CC79A7", "^"))
 """Colour and shape of each series, told apart by colour-blind readers and in print.
@@ -29,6 +29,7 @@ def _look(number: int) -> dict[str, Any]:
     }
 
 
+@in_house_style
 def variant_dots(
     panels: Mapping[str, Mapping[str, Mapping[str, float]]], *, row_height: float = 0.27
 ) -> Figure:
