@@ -51,7 +51,7 @@ from selfpose.evaluation import errors, predict_test
 from selfpose.figures import joint_bars, prediction_figure, prediction_rows
 from selfpose.pages import linked_groups, number_table, show_source
 from selfpose.pipeline import load
-from selfpose.plots import picture_row, stack_figures
+from selfpose.plots import picture_row, stack_figures, use_style
 from selfpose.provenance import provenance_box
 from selfpose.records import published_weights
 from selfpose.runs import DataChoice, run_experiment
@@ -60,6 +60,7 @@ from selfpose.training import fitting_components
 from selfpose.view3d import pose_view
 from selfpose.widgets import figure_slider
 
+use_style()
 names = [name.strip() for name in bodies.split(",") if name.strip()]
 sizes = {"n_unlabelled": 1024, "n_test": 512, "lift_steps": lift_steps, "flow_steps": flow_steps}
 config = Config.for_run(

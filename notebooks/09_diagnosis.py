@@ -74,6 +74,7 @@ from selfpose.training import build_pipeline
 from selfpose.widgets import figure_slider
 from selfpose.workflow import read_experiments
 
+plots.use_style()
 config = Config.for_run(preset=preset, input="poses", seed=seed)
 choice = DataChoice(
     name=data,
@@ -215,7 +216,7 @@ def figure_of_fault(name):
 
 
 def words(name):
-    return "; ".join(f"{title} {value:.1f}" for title, value in said[name].items())
+    return "; ".join(f"{title}: {value:.1f}" for title, value in said[name].items())
 
 
 figure_slider(
@@ -471,4 +472,5 @@ sentence("joint_lifting")
 # `history.json` of every run.
 
 # %% tags=["hide-input"]
-provenance_box([r for comparison in found.values() if comparison for r in comparison.records])
+compared = [r for comparison in found.values() if comparison for r in comparison.records]
+provenance_box([*compared, *cameras_found.records])
