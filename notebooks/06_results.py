@@ -688,9 +688,9 @@ def row_of_aim(kind, aim, *rest):
 
 
 above = [r for r in published_records() if (r["experiment"], r["variant"]) == ("cameras", "high")]
-above = [max(above, key=lambda r: r["parameters"]["steps"])] if above else []
-judged = {"usual cameras": r for r in ([shipped[1]] if shipped else [])}
-judged |= {"from above": r for r in above}
+longest = max(above, key=lambda r: r["parameters"]["steps"], default=None)
+judged = {"usual cameras": shipped and shipped[1], "from above": longest}
+judged = {name: record for name, record in judged.items() if record}
 if shipped:
     display(
         linked_table(
