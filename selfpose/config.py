@@ -93,9 +93,6 @@ class Config:
     puppet_forgiving
         The fraction of ``steps`` during which a puppet's left and right may be exchanged. Below 1,
         Φ and Ω first learn where joints are, then which way a body faces, for cameras that show it.
-    puppet_settling
-        The fraction of ``steps`` from which they may be exchanged again: poses that hang between
-        both twins settle for the likelier.
     silhouette_gamma
         γ from which the thickness of each limb is learnt, for the body that ``sil`` compares with
         the foreground.
@@ -185,7 +182,6 @@ class Config:
     augment: bool = True
     swap_background: bool = True
     puppet_forgiving: float = 1.0
-    puppet_settling: float = 1.0
     silhouette_gamma: float = 600.0
     side_steps: int = 1000
     side_noise: float = 0.012

@@ -231,8 +231,7 @@ def image_stage(
         if weight := config.weight("puppet"):
             s_puppet = encode(phi, paint(view, seen, pose, generator), config)
             found = omega(s_puppet)
-            done = number / config.steps
-            forgiving = not config.puppet_forgiving <= done < config.puppet_settling
+            forgiving = number < config.puppet_forgiving * config.steps
             terms["puppet"] = weight * losses.puppet_loss(
                 s_puppet, found, drawn, pose, skeleton, forgiving=forgiving
             )

@@ -116,7 +116,7 @@ def test_the_teacher_lifts_the_nearer_of_pose_and_twin(
     assert not true_depth.requires_grad
 
 
-def test_sides_are_forgiven_at_first_and_in_the_end(
+def test_sides_are_forgiven_first_and_then_no_longer(
     tiny_dataset: PoseDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[bool] = []
@@ -127,10 +127,10 @@ def test_sides_are_forgiven_at_first_and_in_the_end(
         return puppet_loss(*args, forgiving=forgiving)
 
     monkeypatch.setattr(losses, "puppet_loss", puppet)
-    _, training = stage(tiny_dataset, config(steps=10, puppet_forgiving=0.3, puppet_settling=0.8))
-    for number in (0, 2, 3, 7, 8, 9):
+    _, training = stage(tiny_dataset, config(steps=10, puppet_forgiving=0.3))
+    for number in (0, 2, 3, 9):
         training.step(number, step_generator(0, "images", number))
-    assert said == [True, True, False, False, True, True]
+    assert said == [True, True, False, False]
 
 
 def test_bfloat16_trains_to_about_the_weights_of_float32(tiny_dataset: PoseDataset) -> None:
