@@ -395,9 +395,10 @@ ablation_figure(cameras_found)
 # together (`side_clips`), which turn a share above a half into a larger one but cannot make one out of a
 # half; a prior that
 # learns from what Ω sees in puppets, in place of true poses, which is right somewhat oftener than a coin,
-# and too seldom for a network to learn from; and a network that looks at heads and chests alone, taught by the
+# and too seldom for a network to learn from; a network that looks at heads and chests alone, taught by the
 # prior's weak answers on other clips and then by its own, which got ahead of its teacher by little and stayed
-# there. What should help is more pixels, more people, and cameras that look down.
+# there; and to forgive again at the end, so that poses between twins settle for one of them: they do, and go
+# back to one naming for all. What should help is more pixels, more people, and cameras that look down.
 #
 # ## D wins
 #
