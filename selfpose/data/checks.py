@@ -192,7 +192,7 @@ def findings(clip: Clip, skeleton: Skeleton, *, projected: bool = True) -> list[
         if poses is not None and poses.shape[1] != n:
             text = f"{what} poses have {poses.shape[1]} joints, expected {n} ({skeleton.name})"
             return [Finding(text=text, fault=True)]
-    found = [*_about_numbers(clip), *_about_boxes(clip), *_about_places(clip)]
+    found = [*_about_numbers(clip), *_about_boxes(clip)]
     frames = even_rows(len(clip), most=_MAX_FRAMES)
     if clip.poses_2d is not None:
         found += _about_2d(clip.poses_2d[frames])
@@ -203,6 +203,7 @@ def findings(clip: Clip, skeleton: Skeleton, *, projected: bool = True) -> list[
         else:
             found += _about_3d(in_space, skeleton)
             found += _about_projection(clip) if projected else []
+    found += _about_places(clip)
     return sorted(found, key=lambda f: not f.fault)  # stable: faults first, in the order found
 
 
