@@ -335,7 +335,7 @@ def _about_places(clip: Clip) -> list[Finding]:
     centre, side = clip.boxes[frames, None, :2], clip.boxes[frames, None, 2:]
     far = np.abs(clip.poses_2d[frames] - centre) > side  # the box reaches half a side to each side
     known = np.isfinite(clip.poses_2d[frames]).all(axis=-1)
-    share = float(far.any(axis=-1)[known].mean()) if known.any() else 0.0
+    share = float(np.any(far, axis=-1).sum() / max(1, known.sum()))  # NaN is far from nothing
     if share <= _MAX_OUTSIDE:
         return []
     text = (
