@@ -214,7 +214,7 @@ def train(
     show_errors({"this run": record["metrics"], **record["baselines"]})
     click.echo()
     for line in advice(record):
-        click.echo(line)
+        click.echo(click.wrap_text(line, 78))
     click.echo(out / "record.json")
 
 

@@ -196,7 +196,7 @@ def _about_background(plan: Plan, watched: list[Clip]) -> list[str]:
         return []
     worst = min(moving, key=lambda name: moving[name])
     return [
-        f"{len(moving)} of the {len(shares)} clips looked at do not stand still, worst {worst!r}: "
+        f"of {len(shares)} clips looked at, {len(moving)} did not stand still, worst {worst!r}: "
         f"in {1 - moving[worst]:.0%} of the picture the clip's median is not its background. Does "
         "the camera move, are several cameras mixed in one clip, or does the subject stay in one "
         "place? Divide such clips or leave them out, or train with --variant loose, which needs "

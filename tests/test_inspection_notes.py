@@ -73,7 +73,7 @@ def test_a_moving_camera_is_noticed_and_named(root: Path) -> None:
     for t, path in enumerate(sorted((root / "pictures" / "b").iterdir())):
         Image.fromarray(np.roll(np.asarray(Image.open(path)), 7 * t, axis=1)).save(path)
     (note,) = notes(root)
-    assert "1 of the 3 clips looked at do not stand still, worst 'b'" in note
+    assert "of 3 clips looked at, 1 did not stand still, worst 'b'" in note
     assert "--variant loose" in note
 
 
