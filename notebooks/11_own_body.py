@@ -60,6 +60,7 @@ from pathlib import Path
 import torch
 from IPython.display import Image, Markdown, display
 from PIL import Image as PillowImage
+from PIL import ImageChops
 
 from selfpose import plots
 from selfpose.cli import cli
@@ -85,7 +86,7 @@ def run(line):
 #
 # A toy excavator: tracks with a blade, a house that turns on them with a cab on one side and a
 # counterweight behind, a boom, a stick and a bucket. Seven joints are enough. The file names them and
-# says which bone leads from which joint to which, parent first. Two joints have a task: poses are
+# says which bone leads from which joint to which, parent first and on from the root. Two joints have a task: poses are
 # centred on the *root*, and the mean distance from it to the *top* is the unit of length, so take two
 # joints that are both easy to place and far apart. This toy has no left and right that mirror each
 # other; a body that has names them in `mirror_pairs` as `[left, right]`, from its own point of view.
@@ -495,7 +496,7 @@ figure_slider(
 # %% [markdown]
 # ## What goes wrong, and how to see it
 #
-# Four copies of the folder, each spoilt in one way, and what the check says of them:
+# Copies of the folder, each spoilt in one way, and what the check says of them:
 
 # %% tags=["hide-input"]
 from selfpose.data.plan import Recipe
@@ -512,7 +513,7 @@ def spoilt(name, spoil):
         report = inspect_reader(reader, Recipe(), name="folder", progress=False).report()
     except (ValueError, FileNotFoundError) as fault:
         report = f"Error: {fault}"
-    telling = ("Error", "WRONG", "nothing", "  pictures show")
+    telling = ("Error", "WRONG", "NOTE", "nothing")
     print(f"{name}:")
     for line in report.splitlines():
         if line.startswith(telling):
@@ -523,6 +524,13 @@ def scatter(folder):
     """Every picture for itself: no static camera."""
     for path in sorted((folder / "pictures").rglob("*.png")):
         path.rename(folder / "pictures" / f"{path.parent.name}-{path.name}")
+
+
+def pan(folder):
+    """The camera of one clip turns a little from picture to picture."""
+    for step, path in enumerate(sorted((folder / "pictures" / "camera00").iterdir())):
+        picture = PillowImage.open(path)
+        ImageChops.offset(picture, 2 * step, 0).save(path)
 
 
 def rename(folder):
@@ -550,6 +558,7 @@ def unsized(folder):
 
 for name, spoil in {
     "loose": scatter,
+    "panned": pan,
     "renamed": rename,
     "swapped": swap,
     "unsized": unsized,
@@ -560,6 +569,8 @@ for name, spoil in {
 # - **No static camera** (`loose`). Nothing is wrong, but pictures from everywhere show no background,
 #   and the terms that need one are off: `selfpose train … --variant loose`. Expect less, and train for
 #   longer. If you can film a clip with the camera on a table, do.
+# - **A camera that moves** (`panned`), or two cameras in one sub-folder. The check compares some
+#   pictures of each clip with their median and names the clip. Divide it, or leave it out.
 # - **Other names** (`renamed`). A table names its joints, so a wrong name is found with the line. A
 #   `poses.npy` names nothing: its joints must be in the skeleton's order.
 # - **Another order in 2D and 3D** (`swapped`). No camera projects the one onto the other, and the check

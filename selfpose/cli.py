@@ -1,4 +1,7 @@
-"""The command line: ``selfpose train | campaign | evaluate | predict | publish | data``."""
+"""The command line: ``selfpose train | campaign | evaluate | predict | publish | data``.
+
+PyTorch and all that needs it are loaded within the commands: help and mistakes come at once.
+"""
 
 import difflib
 import functools
@@ -8,16 +11,19 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import yaml
 
-from selfpose.config import PRESETS, VARIANTS, Config
 from selfpose.data.source_names import FILES, SOURCES
-from selfpose.data.sources import check_folders
-from selfpose.runs import DataChoice, check_device, default_device, run_experiment
-from selfpose.stages import TrainingDiverged, TrainingStopped
+from selfpose.stopping import TrainingDiverged, TrainingStopped
+
+if TYPE_CHECKING:
+    from selfpose.runs import DataChoice
+
+PRESETS = ("smoke", "quick", "standard", "paper-scale")
+VARIANTS = ("paper", "selfpose", "loose")
 
 
 class Group(click.Group):
@@ -62,11 +68,12 @@ Command = Callable[..., None]
 
 
 def choice_options(
-    *options: Callable[[Command], Command], check: bool = False
+    *options: Callable[[Command], Command], prefix: str = "", check: bool = False
 ) -> Callable[[Command], Command]:
     """A decorator: the options that name a data set, handed to the command as one ``choice``.
 
-    With ``check``, folders that do not fit the data set are refused before the command begins.
+    ``prefix`` stands before the names of the folders' options. With ``check``, folders that do not
+    fit the data set are refused before the command begins.
     """
 
     def decorate(command: Command) -> Command:
@@ -81,6 +88,13 @@ def choice_options(
             cache: str | None,
             **rest: Any,
         ) -> None:
+            if data in FILES and not data_root:
+                raise click.UsageError(
+                    f"the data {data!r} are read from one folder: give --{prefix}root DIR"
+                )
+            from selfpose.data.sources import check_folders
+            from selfpose.runs import DataChoice
+
             choice = DataChoice(
                 name=data,
                 data_root=data_root,
@@ -114,6 +128,7 @@ data_options = choice_options(
         help="An option of the data's reader, or of their preparation; repeatable.",
     ),
     CACHE_OPTION,
+    prefix="data-",
 )  # fmt: skip
 source_options = choice_options(
     click.argument("data", type=click.Choice(SOURCES), metavar="NAME"),
@@ -140,17 +155,21 @@ source_options = choice_options(
     show_default=True, help="Train from pictures, or lifting alone from true 2D poses.",
 )  # fmt: skip
 @click.option(
-    "--preset", type=click.Choice(list(PRESETS)), default="quick", show_default=True,
+    "--preset", type=click.Choice(PRESETS), default="quick", show_default=True,
     help="How long and how large: smoke (a minute, learns nothing), quick (minutes), standard (an "
     "hour on a laptop), paper-scale (a GPU). --set steps=…, lift_steps=… shorten one by hand.",
 )  # fmt: skip
-@click.option("--variant", type=click.Choice(list(VARIANTS)), default="selfpose", show_default=True)
+@click.option(
+    "--variant", type=click.Choice(VARIANTS), default="selfpose", show_default=True,
+    help="paper: the paper's seven terms alone; selfpose: with this library's own; loose: the own "
+    "ones that need no static camera.",
+)  # fmt: skip
 @data_options
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--experiment", default="single", show_default=True, help="Name in the record.")
 @click.option(
     "--set", "settings", multiple=True, metavar="NAME=VALUE",
-    help="Any parameter of selfpose.config.Config, e.g. --set steps=2000 --set drop=[bl].",
+    help="Any parameter, e.g. --set steps=2000 --set drop=[bl]; --show-config lists them.",
 )  # fmt: skip
 @click.option("--device", default=None, help="cpu, cuda, …; a GPU where there is one by default.")
 @click.option(
@@ -164,11 +183,19 @@ source_options = choice_options(
     help="Print every parameter with the value that it would have, and train nothing.",
 )  # fmt: skip
 def train(
-    input_: str, preset: str, variant: str, choice: DataChoice, seed: int, experiment: str,
+    input_: str, preset: str, variant: str, choice: "DataChoice", seed: int, experiment: str,
     settings: tuple[str, ...], device: str | None, out: Path | None, quiet: bool,
     show_config: bool,
 ) -> None:  # fmt: skip
-    """Train, evaluate, and leave a record."""
+    """Train, evaluate, and leave a record.
+
+    Every parameter of the method, of the networks and of the training can be given with --set.
+    What there is, and what it is by default, is listed by: selfpose train --show-config
+    """
+    from selfpose.advice import advice
+    from selfpose.config import Config
+    from selfpose.runs import run_experiment
+
     overrides = parse_overrides(settings)
     for name in ("input", "preset", "variant", "seed"):
         if name in overrides:
@@ -185,11 +212,14 @@ def train(
         config, out=out, data=choice, experiment=experiment, device=device, progress=not quiet
     )
     show_errors({"this run": record["metrics"], **record["baselines"]})
-    click.echo(f"\n{out / 'record.json'}")
+    click.echo()
+    for line in advice(record):
+        click.echo(click.wrap_text(line, 78))
+    click.echo(out / "record.json")
 
 
 @cli.command()
-@click.option("--preset", type=click.Choice(list(PRESETS)), default="quick", show_default=True)
+@click.option("--preset", type=click.Choice(PRESETS), default="quick", show_default=True)
 @data_options
 @click.option(
     "--experiments",
@@ -217,7 +247,7 @@ def train(
 )
 @click.option("--device", default=None, help="cpu, cuda, …; a GPU where there is one by default.")
 def campaign(
-    preset: str, choice: DataChoice, experiments: str, cells: tuple[str, ...], out: Path | None,
+    preset: str, choice: "DataChoice", experiments: str, cells: tuple[str, ...], out: Path | None,
     jobs: int, minutes: float | None, device: str | None,
 ) -> None:  # fmt: skip
     """Do the runs of the experiments, several at once, in slices of bounded length.
@@ -227,7 +257,9 @@ def campaign(
     1, nothing is left but failed runs, or a mistake in the options; 130, Ctrl-C.
     """
     from selfpose.campaign import Campaign, choose_runs, lock_path, process_age
+    from selfpose.data.sources import check_folders
     from selfpose.notebooks import repository_root
+    from selfpose.runs import check_device, default_device
     from selfpose.workflow import hold_lock
 
     names = [name.strip() for name in experiments.split(",") if name.strip()]
@@ -259,7 +291,7 @@ def campaign(
 
 
 def show_errors(rows: dict[str, dict[str, float] | None]) -> None:
-    """A small table of the main errors on standard output."""
+    """A small table of the main errors on standard output; rows without any are left out."""
     columns = {
         "p_mpjpe_mm": "P-MPJPE mm",
         "n_mpjpe_mm": "N-MPJPE mm",
@@ -269,6 +301,8 @@ def show_errors(rows: dict[str, dict[str, float] | None]) -> None:
     click.echo(f"{'':14s}" + "".join(f"{title:>19s}" for title in columns.values()))
     for name, values in rows.items():
         shown = [None if values is None else values.get(c) for c in columns]
+        if all(value is None for value in shown):
+            continue
         cells = "".join(f"{'–' if v is None else format(v, '.2f'):>19s}" for v in shown)
         click.echo(f"{name:14s}{cells}")
 
@@ -277,8 +311,9 @@ def show_errors(rows: dict[str, dict[str, float] | None]) -> None:
 @click.argument("weights", type=click.Path(dir_okay=False, path_type=Path))
 @data_options
 @click.option("--n-test", default=1024, show_default=True, help="Test pictures.")
-def evaluate(weights: Path, choice: DataChoice, n_test: int) -> None:
+def evaluate(weights: Path, choice: "DataChoice", n_test: int) -> None:
     """Errors of trained WEIGHTS on a data set's test part, as JSON."""
+    from selfpose.config import Config
     from selfpose.evaluation import evaluate as measure
     from selfpose.evaluation import predict_test
     from selfpose.pipeline import load
@@ -305,20 +340,28 @@ def evaluate(weights: Path, choice: DataChoice, n_test: int) -> None:
 @cli.command()
 @click.argument("weights", type=click.Path(path_type=Path))
 @click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path))
-def predict(weights: Path, pictures: tuple[Path, ...], out: Path) -> None:
+@click.option(
+    "--out", required=True, type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for poses.json, poses.csv and the figures.",
+)  # fmt: skip
+@click.option(
+    "--figures/--no-figures", default=True, show_default=True,
+    help="A figure for each picture; without them many pictures go quickly.",
+)  # fmt: skip
+def predict(weights: Path, pictures: tuple[Path, ...], out: Path, figures: bool) -> None:
     """2D and 3D poses of PICTURES, or of the pictures in folders, by the networks in WEIGHTS.
 
     WEIGHTS is a file weights.safetensors, or the folder of a run. Each picture should show one
-    subject that fills most of it. Writes poses.json, poses.csv and one figure for each picture
-    (skeleton image, 2D and 3D pose) under --out.
+    subject that fills most of it. Folders are searched with all that is in them. Writes poses.json,
+    poses.csv and one figure for each picture (skeleton image, 2D and 3D pose) under --out.
     """
     from selfpose.pictures import predict_files
 
     if weights.is_dir():
         weights = weights / "weights.safetensors"
-    written = predict_files(weights, list(pictures), out=out)
-    click.echo(f"{len(written)} pictures → {out / 'poses.json'}")
+    written = predict_files(weights, list(pictures), out=out, figures=figures)
+    n = len(written)
+    click.echo(f"{n} {'picture' if n == 1 else 'pictures'} → {out / 'poses.json'}")
 
 
 @cli.command()
@@ -342,19 +385,32 @@ def data() -> None:
     """Look at data sets, and prepare them."""
 
 
+def _power_of_two(context: click.Context, parameter: click.Parameter, value: int) -> int:
+    if value < 8 or value.bit_count() != 1:
+        raise click.BadParameter(f"{value} is no power of two from 8, which the networks need")
+    return value
+
+
+image_size_option = click.option(
+    "--image-size", default=64, show_default=True, callback=_power_of_two,
+    help="Side of the pictures that the networks see, px; training's is --set image_size=….",
+)  # fmt: skip
+
+
 @data.command("check", epilog=f"NAME is one of: {', '.join(SOURCES)}.")
 @source_options
-@click.option("--image-size", default=64, show_default=True, help="Side of the pictures, px.")
+@image_size_option
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path),
     help="Picture file for the samples with their skeletons; by default check-NAME.png here.",
 )  # fmt: skip
-def check(choice: DataChoice, image_size: int, out: Path | None) -> None:
+def check(choice: "DataChoice", image_size: int, out: Path | None) -> None:
     """Say what is in the data set NAME, and the first thing that is wrong.
 
     Shows joints and their order, units, bone lengths, counts for each part, and draws sample
     pictures with the skeleton on them. Exit code 1 if something is wrong.
     """
+    from selfpose.config import Config
     from selfpose.data.plan import Recipe
     from selfpose.data.readers import make_reader
     from selfpose.inspection import inspect_dataset, inspect_reader, sample_figure
@@ -377,8 +433,8 @@ def check(choice: DataChoice, image_size: int, out: Path | None) -> None:
 
 @data.command("prepare", epilog=f"NAME is one of: {', '.join(FILES)}.")
 @source_options
-@click.option("--image-size", default=64, show_default=True, help="Side of the pictures, px.")
-def prepare(choice: DataChoice, image_size: int) -> None:
+@image_size_option
+def prepare(choice: "DataChoice", image_size: int) -> None:
     """Crop and store the data set NAME once, for every training that follows.
 
     Streams from disk, and continues where a killed preparation stopped. What is there already is

@@ -20,12 +20,20 @@ from selfpose.data.prepare import read_pictures, subject_boxes
 from selfpose.data.protocol import PoseDataset
 from selfpose.data.reader import SPLITS, Clip, Reader
 from selfpose.data.rows import even_rows
+from selfpose.data.standstill import STILL, background_share
+from selfpose.foreground import MIN_FRAMES
 from selfpose.plots import draw_pose_2d, new_figure, picture_to_rgb, side_legend
 from selfpose.skeleton import Skeleton
 
 N_SAMPLES = 8
 FEW_POSES = 300
 """Fewer unpaired poses than this make a poor prior: see the sweep over their number."""
+SMALL_BODY = 0.3
+"""Of the crop's side: a body whose pose extends less far shows its limbs in a few pixels."""
+FLIPPED = 0.5
+"""Mean poses that come so much nearer to each other when one is turned upside down are so."""
+N_WATCHED = 24
+"""Clips of which some pictures are compared with their median."""
 SAMPLE_PX = 160
 
 
@@ -114,7 +122,8 @@ def inspect_reader(
     flat: list[NDArray[np.float64]] = []
     shown: list[Clip] = []
     posing: list[Clip] = []
-    scales: dict[str, list[float]] = {"labelled": [], "unpaired": []}
+    watched: list[Clip] = []
+    seen: dict[str, list[NDArray[np.float64]]] = {"labelled": [], "unpaired": []}
     said: Counter[str] = Counter()
     pieces: list[tuple[Piece, Usable]] = []
     whole = True
@@ -138,10 +147,12 @@ def inspect_reader(
                 elif clip.poses_2d is not None:
                     flat.append(bone_lengths(clip.poses_2d, reader.skeleton))
                 if clip.pictures is not None:
-                    _keep_spread(shown, clip, counts["clips"])
+                    _keep_spread(shown, clip, counts["clips"], most=N_SAMPLES)
+                    if clip.static and split == "train":
+                        _keep_spread(watched, clip, counts["clips"], most=N_WATCHED)
                 if clip.poses_2d is not None and (clip.boxes is not None or clip.pictures):
                     kind = "labelled" if clip.pictures else "unpaired"
-                    scales[kind] += _reference_lengths(clip, reader.skeleton)
+                    seen[kind] += _as_cropped(clip)
                     if clip.pictures is None and len(posing) < N_SAMPLES:
                         posing.append(clip)
         except (ValueError, FileNotFoundError) as error:
@@ -156,47 +167,98 @@ def inspect_reader(
         found.plan = divide(reader.name, pieces, recipe)
         found.samples = [s for clip in shown for s in _samples(clip, recipe, len(shown))]
         found.samples += _pose_samples(posing, recipe)
-        found.notes = _notes(found, scales)
+        found.notes = [*_about_background(found.plan, watched), *_notes(found, seen)]
     except (ValueError, FileNotFoundError) as error:
         if str(error) not in found.findings:
             found.findings.insert(0, str(error))
     return found
 
 
-def _notes(found: Inspection, scales: dict[str, list[float]]) -> list[str]:
-    """What is not wrong, but should be known before a training."""
+def _about_background(plan: Plan, watched: list[Clip]) -> list[str]:
+    """Whether what the plan takes for static cameras are such, by some pictures of some clips."""
+    filmed = plan.of("unlabelled")
+    if loose := [p for p in filmed if not (p.static and p.n >= MIN_FRAMES)]:
+        text = (
+            "the pictures show no static background (a clip of one camera that stands still, "
+            f"{MIN_FRAMES} frames or more): train with --variant loose, which needs none"
+        )
+        if len(loose) < len(filmed):
+            why = f"{loose[0].n} frames" if loose[0].static else "not known to stand still"
+            text += (
+                f". Or leave out the {len(loose)} of {len(filmed)} clips that have none, first "
+                f"{loose[0].clip!r} ({why})"
+            )
+        return [text]
+    names = {p.clip for p in filmed}
+    shares = {c.name: background_share(c) for c in watched if c.name in names}
+    moving = {name: share for name, share in shares.items() if share < STILL}
+    if not moving:
+        return []
+    worst = min(moving, key=lambda name: moving[name])
+    return [
+        f"of {len(shares)} clips looked at, {len(moving)} did not stand still, worst {worst!r}: "
+        f"in {1 - moving[worst]:.0%} of the picture the clip's median is not its background. Does "
+        "the camera move, are several cameras mixed in one clip, or does the subject stay in one "
+        "place? Divide such clips or leave them out, or train with --variant loose, which needs "
+        "no background"
+    ]
+
+
+def _notes(found: Inspection, seen: dict[str, list[NDArray[np.float64]]]) -> list[str]:
+    """What is not wrong, but should be known before a training.
+
+    ``seen`` has poses (J, 2) over the side of their crop, of labelled pictures and unpaired ones.
+    """
     notes = []
     assert found.plan is not None
-    if not found.plan.shows_background:
-        notes.append(
-            "the pictures show no static background (a clip of one camera that stands still, 8 "
-            "frames or more): train with --variant loose, which needs none"
-        )
     tests = found.plan.of("test")
     if not any(p.poses_2d or p.poses_3d for p in tests):
         notes.append("no test picture is labelled: training works, but no error can be measured")
     if (n := found.plan.frames("unpaired")) < FEW_POSES:
         notes.append(f"{n} unpaired poses are few: the prior wants {FEW_POSES} or more")
-    if scales["labelled"] and scales["unpaired"]:
-        ratio = float(np.median(scales["unpaired"]) / np.median(scales["labelled"]))
-        if not 1 / 1.5 < ratio < 1.5:
+    for kind, poses in seen.items():
+        if (
+            poses
+            and (side := float(np.median([np.ptp(p, axis=0).max() for p in poses]))) < SMALL_BODY
+        ):
             notes.append(
-                f"unpaired poses are {ratio:.2f} times as large as the labelled bodies in the "
-                "pictures; both must be seen at one scale (poses_size says the size of the "
-                "picture that poses were measured in)"
+                f"{kind} bodies extend over {side:.0%} of the picture's side: little is left of "
+                f"their limbs at the size that networks see. Cut pictures to the subject (and say "
+                "poses in pixels of what is cut out), or take a larger --image-size"
             )
+    if not (seen["labelled"] and seen["unpaired"]):
+        return notes
+    means, lengths = {}, {}
+    for kind, poses in seen.items():
+        centred = np.stack(poses) - np.stack(poses)[:, [found.skeleton.root]]
+        lengths[kind] = float(np.median(np.linalg.norm(centred[:, found.skeleton.top], axis=-1)))
+        means[kind] = centred.mean(axis=0) / max(lengths[kind], 1e-9)
+    ratio = lengths["unpaired"] / max(lengths["labelled"], 1e-9)
+    if not 1 / 1.5 < ratio < 1.5:
+        notes.append(
+            f"unpaired poses are {ratio:.2f} times as large as the labelled bodies in the "
+            "pictures; both must be seen at one scale (poses_size says the size of the "
+            "picture that poses were measured in)"
+        )
+    # The heights alone: to which side a body points on average is chance.
+    apart = np.abs(means["unpaired"] - means["labelled"])[:, 1].mean()
+    turned = np.abs(means["unpaired"] + means["labelled"])[:, 1].mean()
+    if apart > FLIPPED and turned < FLIPPED * apart:
+        notes.append(
+            "unpaired poses stand upside down beside the labelled ones: y counts downwards in "
+            "both, from the picture's upper edge"
+        )
     return notes
 
 
-def _reference_lengths(clip: Clip, skeleton: Skeleton) -> list[float]:
-    """Root–top lengths of some poses of a clip, over the side of their crop."""
+def _as_cropped(clip: Clip) -> list[NDArray[np.float64]]:
+    """Some whole poses of a clip, (J, 2) over the side of their crop."""
     assert clip.poses_2d is not None
     if clip.boxes is None:  # the crop follows the pose, whose scale is then its own
         return []
-    rows = even_rows(len(clip), most=64)
-    pose = points_to_crop(clip.poses_2d[rows], clip.boxes[rows], size=1)
-    lengths = np.linalg.norm(pose[:, skeleton.top] - pose[:, skeleton.root], axis=-1)
-    return [float(length) for length in lengths if np.isfinite(length)]
+    rows = even_rows(len(clip), most=256)
+    poses = points_to_crop(clip.poses_2d[rows], clip.boxes[rows], size=1)
+    return list(poses[np.isfinite(poses).all(axis=(1, 2))])
 
 
 def _pose_samples(clips: list[Clip], recipe: Recipe) -> list[Sample]:
@@ -215,11 +277,11 @@ def _pose_samples(clips: list[Clip], recipe: Recipe) -> list[Sample]:
     return found
 
 
-def _keep_spread(shown: list[Clip], clip: Clip, number: int) -> None:
-    """Keep at most ``N_SAMPLES`` clips, spread over those seen: every 1st, 2nd, 4th, … one."""
-    if len(shown) == N_SAMPLES:
+def _keep_spread(shown: list[Clip], clip: Clip, number: int, *, most: int) -> None:
+    """Keep at most ``most`` clips, spread over those seen: every 1st, 2nd, 4th, … one."""
+    if len(shown) == most:
         del shown[1::2]
-    step = 1 << max(0, (number - 1).bit_length() - N_SAMPLES.bit_length() + 1)
+    step = 1 << max(0, (number - 1).bit_length() - most.bit_length() + 1)
     if number % step == 0 or not shown:
         shown.append(clip)
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from selfpose._typing import Float, Tensor, UInt8
 from selfpose.data.crop import crop_picture, read_rgb
-from selfpose.data.picture_files import SUFFIXES, whole_box
+from selfpose.data.picture_files import SUFFIXES, files_by_clip, whole_box
 from selfpose.files import write_whole
 from selfpose.metrics import root_centred
 from selfpose.pipeline import Prediction, load
@@ -68,7 +68,9 @@ def read_picture(path: str | Path, *, size: int) -> UInt8[Tensor, "3 H H"]:
 
 
 def find_pictures(paths: list[Path]) -> list[Path]:
-    """Files as they are, folders as the picture files in them, in order of name.
+    """Files as they are, folders as all picture files below them, in order of numbered names.
+
+    What begins with a point is passed over.
 
     Raises
     ------
@@ -78,7 +80,7 @@ def find_pictures(paths: list[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+            inside = [f for files in files_by_clip(path, videos=False).values() for f in files]
             if not inside:
                 known = ", ".join(sorted(SUFFIXES))
                 raise FileNotFoundError(f"{path}: holds no picture ({known})")
@@ -90,7 +92,9 @@ def find_pictures(paths: list[Path]) -> list[Path]:
     return found
 
 
-def predict_pictures(weights: str | Path, pictures: Sequence[str | Path]) -> PicturePoses:
+def predict_pictures(
+    weights: str | Path, pictures: Sequence[str | Path], *, progress: bool = False
+) -> PicturePoses:
     """The 2D and 3D poses in picture files, or in folders of them.
 
     Two lines are enough::
@@ -110,7 +114,7 @@ def predict_pictures(weights: str | Path, pictures: Sequence[str | Path]) -> Pic
     size = pipeline.architecture.image_size
     files = find_pictures([Path(p) for p in pictures])
     squares, boxes = [], []
-    for path in files:
+    for path in tqdm(files, desc="reading", unit=" pictures", disable=not progress):
         pixels = read_rgb(path)
         boxes.append(whole_box(pixels.shape[1::-1]))
         squares.append(torch.from_numpy(crop_picture(pixels, boxes[-1], size=size)))
@@ -130,11 +134,12 @@ def predict_pictures(weights: str | Path, pictures: Sequence[str | Path]) -> Pic
 
 
 def poses_to_dicts(poses: PicturePoses) -> list[dict[str, Any]]:
-    """Each picture's poses by joint name, ready for JSON."""
+    """Each picture's poses by joint name, ready for JSON. Pictures are called as they were asked
+    for, with their folders: frames of two clips may well have one name."""
     joints = poses.skeleton.joints
     return [
         {
-            "file": path.name,
+            "file": path.as_posix(),
             "pose_2d_px": dict(zip(joints, poses.pose_2d[k].tolist(), strict=True)),
             "pose_3d": dict(zip(joints, poses.pose_3d[k].tolist(), strict=True)),
             "elevation_deg": float(poses.elevation[k].rad2deg()),
@@ -153,11 +158,16 @@ def write_csv(poses: PicturePoses, file: TextIO) -> None:
     for k, path in enumerate(poses.files):
         flat, deep = poses.pose_2d[k].tolist(), poses.pose_3d[k].tolist()
         for joint, xy, xyz in zip(poses.skeleton.joints, flat, deep, strict=True):
-            writer.writerow([path.name, joint, *(f"{v:.5g}" for v in (*xy, *xyz))])
+            writer.writerow([path.as_posix(), joint, *(f"{v:.5g}" for v in (*xy, *xyz))])
 
 
 def predict_files(
-    weights: str | Path, paths: Sequence[str | Path], *, out: str | Path, progress: bool = True
+    weights: str | Path,
+    paths: Sequence[str | Path],
+    *,
+    out: str | Path,
+    figures: bool = True,
+    progress: bool = True,
 ) -> list[Path]:
     """Predict each picture; write ``poses.json``, ``poses.csv`` and a figure a picture to ``out``.
 
@@ -171,11 +181,13 @@ def predict_files(
     """
     from selfpose.figures import prediction_figure
 
-    poses = predict_pictures(weights, paths)
+    poses = predict_pictures(weights, paths, progress=progress)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    figures = [f"{k:04d}-{p.stem}.png" for k, p in enumerate(poses.files)]
-    for k, name in enumerate(tqdm(figures, desc="figures", disable=not progress)):
+    names = [f"{k:04d}-{p.stem}.png" if figures else None for k, p in enumerate(poses.files)]
+    for k, name in enumerate(tqdm(names, desc="figures", disable=not (progress and figures))):
+        if name is None:
+            continue
         figure = prediction_figure(poses.images[k], poses.prediction, k, poses.skeleton)
         figure.savefig(out / name)
 
@@ -195,7 +207,7 @@ def predict_files(
             },
             "pictures": [
                 {**told, "figure": name}
-                for told, name in zip(poses_to_dicts(poses), figures, strict=True)
+                for told, name in zip(poses_to_dicts(poses), names, strict=True)
             ],
         },
     )

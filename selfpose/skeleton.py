@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from selfpose._typing import Shaped, Tensor
+from selfpose.names import refuse_unknown
 
 Side = Literal["left", "right", "centre"]
 
@@ -70,10 +71,12 @@ class Skeleton:
                     f"{what}: bones must be a tree of (parent, child) pairs, but two end at "
                     f"{', '.join(twice)}"
                 )
+            lost = [j for i, j in enumerate(self.joints) if i not in reached]
+            turned = [[p, c] for p, c in self.bones if p not in reached and c in reached]
+            hint = f"; turn the bone {turned[0]} round to {turned[0][::-1]}?" if turned else ""
             raise ValueError(
                 f"{what}: bones must be a tree of (parent, child) pairs that leads from the root "
-                f"{self.joints[self.root]!r} to every joint; not reached: "
-                f"{[j for i, j in enumerate(self.joints) if i not in reached]}"
+                f"{self.joints[self.root]!r} to every joint; not reached: {lost}{hint}"
             )
         mirrored = [i for pair in self.mirror_pairs for i in pair]
         if len(set(mirrored)) != len(mirrored):
@@ -177,26 +180,44 @@ class Skeleton:
     def from_dict(cls, data: dict[str, Any]) -> "Skeleton":
         """Build from :meth:`to_dict`'s form or a small hand-written JSON.
 
+        Where it has the index of a joint, the joint's name will do.
+
         Raises
         ------
         ValueError
             If a field is missing or unknown, or does not fit (see the class).
         """
-        known = set(cls.__dataclass_fields__)
-        required = known - {"mirror_pairs", "relative_bone_lengths"}
-        if not required <= set(data) <= known:
+        optional = ("mirror_pairs", "relative_bone_lengths")
+        known = list(cls.__dataclass_fields__)
+        refuse_unknown(data, known, "field")
+        if missing := [f for f in known if f not in data and f not in optional]:
             raise ValueError(
-                f"a skeleton needs the fields {sorted(required)}; missing "
-                f"{sorted(required - set(data))}, unknown {sorted(set(data) - known)}"
+                f"the field {missing[0]!r} is missing; a skeleton needs "
+                f"{', '.join(f for f in known if f not in optional)}, and may have "
+                f"{' and '.join(optional)}"
             )
+        joints = tuple(str(joint) for joint in data["joints"])
+
+        def number(joint: Any) -> int:
+            if isinstance(joint, str):
+                refuse_unknown([joint], joints, "joint")
+                return joints.index(joint)
+            return int(joint)
+
+        def pairs(field: str) -> tuple[tuple[int, int], ...]:
+            given = data.get(field) or ()
+            if not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in given):
+                raise ValueError(f"{field} must be pairs of joints, [[0, 1], …], got {given!r}")
+            return tuple((number(a), number(b)) for a, b in given)
+
         lengths = data.get("relative_bone_lengths")
         return cls(
             name=str(data["name"]),
-            joints=tuple(data["joints"]),
-            bones=tuple((int(a), int(b)) for a, b in data["bones"]),
-            root=int(data["root"]),
-            top=int(data["top"]),
-            mirror_pairs=tuple((int(a), int(b)) for a, b in data.get("mirror_pairs", ())),
+            joints=joints,
+            bones=pairs("bones"),
+            root=number(data["root"]),
+            top=number(data["top"]),
+            mirror_pairs=pairs("mirror_pairs"),
             relative_bone_lengths=None if lengths is None else tuple(float(x) for x in lengths),
         )
 

@@ -17,17 +17,7 @@ from tqdm import tqdm
 from selfpose._typing import Tensor
 from selfpose.files import write_whole
 from selfpose.snapshots import Snapshots
-
-
-class TrainingDiverged(RuntimeError):
-    """A loss term became NaN or infinite; says which, and at which step."""
-
-
-class TrainingStopped(BaseException):
-    """The run was asked to stop; its checkpoint is written, and the same command continues it.
-
-    Like ``KeyboardInterrupt`` it is no ``Exception``: nothing that mends errors may swallow it.
-    """
+from selfpose.stopping import TrainingDiverged, TrainingStopped
 
 
 class StopRequest:

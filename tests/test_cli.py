@@ -1,6 +1,8 @@
 """The command line in process: a whole small run, and one line for every mistake."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,9 @@ import yaml
 from click.testing import CliRunner
 
 from selfpose import cli
+from selfpose.advice import advice
 from selfpose.cli import parse_overrides
+from selfpose.config import PRESETS, VARIANTS, Config
 from selfpose.records import read_record
 
 SMALL = [
@@ -123,6 +127,9 @@ def test_mistakes_end_with_one_line(
         (["train"], "Missing option '--out'"),
         (["train", "--preset", "fast", "--out", "x"], "'fast' is not one of"),
         (["train", "--data-root", "no-such-folder", "--out", "x"], "does not exist"),
+        (["train", "--data", "folder", "--out", "x"], "from one folder: give --data-root DIR"),
+        (["data", "check", "coco"], "from one folder: give --root DIR"),
+        (["data", "check", "folder", "--root", ".", "--image-size", "60"], "no power of two"),
     ],
 )
 def test_misuse_ends_with_code_two(
@@ -169,7 +176,7 @@ def test_an_interrupt_ends_with_its_code(
     def interrupt(*given: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("selfpose.cli.run_experiment", interrupt)
+    monkeypatch.setattr("selfpose.runs.run_experiment", interrupt)
     code, _, _ = run_main(
         monkeypatch, capsys, "train", "--preset", "smoke", "--out", str(tmp_path / "run")
     )
@@ -193,7 +200,49 @@ def test_the_shown_config_is_the_runs_and_can_be_given_back() -> None:
     assert done.exit_code == 0
     shown = yaml.safe_load(done.output)
     assert shown["steps"] == 7
-    wanted = cli.Config.for_run(
+    wanted = Config.for_run(
         preset="smoke", variant="paper", overrides={"steps": 7, "input": "images", "seed": 0}
     )
-    assert cli.Config.from_dict(shown) == wanted
+    assert Config.from_dict(shown) == wanted
+
+
+def test_the_names_in_the_help_are_those_of_the_config() -> None:
+    assert set(cli.PRESETS) == set(PRESETS)
+    assert set(cli.VARIANTS) == set(VARIANTS)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--version"], ["train", "--help"], ["data", "check", "folder"], ["trian"]]
+)
+def test_help_and_mistakes_do_not_wait_for_pytorch(arguments: list[str]) -> None:
+    code = (
+        "import sys\nfrom selfpose.cli import main\nsys.argv[1:] = " + repr(arguments) + "\n"
+        "try:\n    main()\nfinally:\n"
+        "    slow = {'torch', 'pandas', 'matplotlib', 'scipy'} & set(sys.modules)\n"
+        "    print('loaded:', sorted(slow))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "loaded: []" in done.stdout, done.stderr
+
+
+def test_help_says_where_the_parameters_are_listed() -> None:
+    shown = CliRunner().invoke(cli.cli, ["train", "--help"]).output
+    assert "--show-config" in shown.split("Options:")[0]
+
+
+def test_advice_names_what_is_learnt_of_the_cameras_and_depth_that_is_none() -> None:
+    metrics = {
+        "p_mpjpe_mm": 70.0, "p_mpjpe_reflection_mm": 44.0,
+        "elevation_mean_deg": -34.0, "elevation_sd_deg": 2.0,
+    }  # fmt: skip
+    record = {
+        "metrics": metrics,
+        "baselines": {"flat": {"p_mpjpe_mm": 55.0}, "supervised": None},
+        "parameters": {"elevation": "learned"},
+    }
+    first, second = advice(record)
+    assert "no better than the same 2D poses laid flat: much of it is mirrored" in first
+    assert "look up by 34 ± 2 degrees" in second
+    record["parameters"] = {"elevation": "fixed"}
+    metrics["p_mpjpe_mm"] = 20.0
+    assert list(advice(record)) == []

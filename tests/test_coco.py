@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from selfpose.data.checks import check_clip
 from selfpose.data.coco import CocoKeypoints
 from selfpose.data.coco_skeleton import category_to_skeleton, mirror_pairs
 from selfpose.skeleton import Skeleton
@@ -265,6 +266,10 @@ BROKEN: dict[str, tuple[Callable[[dict], object], str]] = {
     "bbox words": (at(*LABEL, "bbox", value=["a"] * 4), "bbox"),
     "bbox NaN": (at(*LABEL, "bbox", value=[float("nan"), 1, 2, 3]), "bbox"),
     "bbox huge": (at(*LABEL, "bbox", value=[10**400, 1, 2, 3]), "bbox"),
+    "picture of another size": (
+        at("images", 2, "width", value=40),
+        "40×64 px, but as shown .*80×64",
+    ),
     "nothing visible": (
         lambda d: {**d, "annotations": [{**a, "keypoints": [0] * 15} for a in d["annotations"]]},
         "visible",
@@ -349,3 +354,20 @@ def test_mangled_files_are_read_or_refused(tmp_path: Path, data: st.DataObject) 
     else:
         message = str(tmp_path / "labels.json")
     assert str(tmp_path / "labels.json") in message
+
+
+def test_normalised_keypoints_are_wrong(tmp_path: Path) -> None:
+    data = content()
+    for label in data["annotations"][:4]:
+        label["keypoints"] = [v / 80 if i % 3 < 2 else v for i, v in enumerate(label["keypoints"])]
+    reader = CocoKeypoints(root=write(tmp_path, data))
+    for clip in reader.clips("train"):
+        assert any("normalised" in line for line in check_clip(clip, reader.skeleton))
+
+
+def test_healthy_keypoints_lie_in_their_boxes(tmp_path: Path) -> None:
+    data = content()
+    for label in data["annotations"]:
+        label.pop("bbox")
+    reader = CocoKeypoints(root=write(tmp_path, data))
+    assert all(check_clip(clip, reader.skeleton) == [] for clip in reader.clips("train"))

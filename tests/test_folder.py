@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from selfpose.data.folder import PictureFolder
-from selfpose.data.tables import read_pose_table
+from selfpose.data.tables import read_pose_table, skeleton_from
 from selfpose.skeleton import Skeleton
 
 CRANE = Skeleton(
@@ -258,6 +258,15 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "skeleton a loop": (edit_skeleton(bones=[[0, 1], [1, 2], [2, 1]]), "tree"),
     "skeleton bad root": (edit_skeleton(root=9), "index"),
     "skeleton unknown field": (edit_skeleton(rooot=0), "rooot"),
+    "skeleton unknown joint": (
+        edit_skeleton(root="bose"),
+        "unknown joint 'bose'; did you mean 'base'",
+    ),
+    "skeleton half a bone": (edit_skeleton(bones=[[0], [0, 2], [1, 3]]), "bones must be pairs"),
+    "skeleton without top": (
+        put("skeleton.json", json.dumps({k: v for k, v in CRANE.to_dict().items() if k != "top"})),
+        "'top' is missing; a skeleton needs name, joints, bones, root, top, and may have",
+    ),
     "picture unreadable": (put("pictures/loose.jpg", "no picture"), r"loose\.jpg"),
     "picture empty": (put("pictures/garden/frame_2.png", b""), r"frame_2\.png"),
     "clip of two sizes": (lambda r: save_picture(r / "pictures/garden/x.png", (9, 9)), r"x\.png"),
@@ -336,7 +345,10 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "npz": (npz_as_npy, r"poses\.npy"),
     "npy no array": (lambda r: (npy(POSES)(r), put("poses.npy", "hello")(r)), r"poses\.npy"),
     "npy empty": (lambda r: (npy(POSES)(r), put("poses.npy", "")(r)), r"poses\.npy"),
-    "test without labels": (lambda r: (r / "test/labels.csv").unlink(), r"labels\.csv"),
+    "test without labels": (
+        lambda r: (r / "test/labels.csv").unlink(),
+        r"labels\.csv: no such file, but .* remove the folder",
+    ),
     "label of no picture": (
         rewrite("test/labels.csv", lambda t: t.replace("b.png", "c.png")),
         "c.png",
@@ -372,6 +384,33 @@ def test_each_broken_folder_gives_one_clear_error(root: Path, kind: str) -> None
         read_everything(root)
     assert str(root) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_skeleton_may_name_its_joints(root: Path) -> None:
+    told = CRANE.to_dict()
+    names = {field: CRANE.joints[told[field]] for field in ("root", "top")}
+    bones = [[CRANE.joints[a], CRANE.joints[b]] for a, b in CRANE.bones]
+    edit_skeleton(**names, bones=bones)(root)
+    assert PictureFolder(root=root).skeleton == CRANE
+
+
+def test_sides_that_contradict_their_names_are_refused(root: Path) -> None:
+    joints = ["root", "Left_claw", "Right_claw"]
+    told = {"name": "crab", "joints": joints, "bones": [[0, 1], [0, 2]], "root": 0, "top": 1}
+    path = root / "skeleton.json"
+    path.write_text(json.dumps({**told, "mirror_pairs": [[2, 1]]}))
+    with pytest.raises(ValueError, match=r"skeleton\.json: .*the left joint comes first"):
+        skeleton_from(path)
+    path.write_text(json.dumps({**told, "mirror_pairs": [[1, 2]]}))
+    assert skeleton_from(path).joint_sides == ("centre", "left", "right")
+
+
+def test_a_bone_that_leads_to_the_root_is_named(root: Path) -> None:
+    path = root / "skeleton.json"
+    told = {"name": "x", "joints": ["a", "b", "c"], "bones": [[0, 1], [1, 2]], "root": 1, "top": 2}
+    path.write_text(json.dumps(told))
+    with pytest.raises(ValueError, match=r"not reached: \['a'\]; turn the bone \[0, 1\] round"):
+        skeleton_from(path)
 
 
 @pytest.mark.parametrize("size", [(0, 5), (5, -1), (float("nan"), 3), (4,)])

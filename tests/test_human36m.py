@@ -184,7 +184,7 @@ class TestMMPose:
     def test_pictures_are_asked_for_unless_poses_are_enough(self, tmp_path: Path) -> None:
         root = write_mmpose(tmp_path)
         (root / "images" / "S9").rename(tmp_path / "elsewhere")
-        with pytest.raises(FileNotFoundError, match=r"000001\.jpg: no such picture.*poses_only"):
+        with pytest.raises(FileNotFoundError, match=r"000001\.jpg: no such picture.*option images"):
             list(MMPoseHuman36M(root=root).clips("test"))
         shutil.rmtree(root / "images")
         with pytest.raises(FileNotFoundError, match=r"images: no such folder.*poses_only=True"):

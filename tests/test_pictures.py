@@ -104,6 +104,10 @@ def test_folders_give_their_pictures_in_order(tmp_path: Path, gradient: np.ndarr
         else:
             Image.fromarray(gradient).save(tmp_path / name)
     assert [p.name for p in find_pictures([tmp_path])] == ["a.JPG", "b.png"]
+    (tmp_path / "clip").mkdir()
+    for name in ("f10.png", "f9.png", ".hidden.png"):
+        Image.fromarray(gradient).save(tmp_path / "clip" / name)
+    assert [p.name for p in find_pictures([tmp_path])] == ["a.JPG", "b.png", "f9.png", "f10.png"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="holds no picture"):
         find_pictures([tmp_path / "empty"])
@@ -118,7 +122,7 @@ def test_predicting_files_writes_poses_and_figures(
     predict_files(weights, [tmp_path / "person.png"], out=tmp_path / "out", progress=False)
     told = json.loads((tmp_path / "out" / "poses.json").read_text())
     (person,) = told["pictures"]
-    assert person["file"] == "person.png"
+    assert person["file"] == (tmp_path / "person.png").as_posix()
     assert set(person["pose_2d_px"]) == set(HUMAN_17.joints)
     assert person["pose_3d"]["hip"] == pytest.approx([0, 0, 0], abs=1e-5)
     with Image.open(tmp_path / "out" / person["figure"]) as figure:
@@ -153,3 +157,18 @@ def test_one_broken_picture_leaves_no_half_result(
     with pytest.raises(ValueError, match=r"bad\.png"):
         predict_files(weights, [tmp_path / "good.png", tmp_path / "bad.png"], out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_pictures_of_one_name_in_two_folders_are_told_apart(
+    tmp_path: Path, gradient: np.ndarray, weights: Path
+) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(gradient).save(tmp_path / folder / "0001.png")
+    predict_files(weights, [tmp_path], out=tmp_path / "out", progress=False, figures=False)
+    told = json.loads((tmp_path / "out" / "poses.json").read_text())["pictures"]
+    assert [p["file"][-10:] for p in told] == ["a/0001.png", "b/0001.png"]
+    assert [p["figure"] for p in told] == [None, None]
+    with (tmp_path / "out" / "poses.csv").open(newline="") as file:
+        assert len({row["picture"] for row in csv.DictReader(file)}) == 2
+    assert not list((tmp_path / "out").glob("*.png"))

@@ -1,5 +1,6 @@
 """From clips to prepared data: places, parts, resuming, verifying."""
 
+import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -407,3 +408,29 @@ def test_files_that_changed_since_the_plan_are_refused(
         prepare(Sticks(tmp_path, frames=9), tmp_path / "out", Recipe(), progress=False)
     with pytest.raises(ValueError, match="no longer there"):
         prepare(Sticks(tmp_path, subjects=3), tmp_path / "out", Recipe(), progress=False)
+
+
+def test_a_preparation_holds_no_more_than_a_few_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparation, "BLOCK", 8)
+    pictures = Sticks(tmp_path, frames=8).clip(1).pictures
+    assert pictures is not None
+
+    class Many(Sticks):
+        """Clips of the same few pictures again and again: any number of frames, and few files."""
+
+        def clip(self, subject: int) -> Clip:
+            flat = CAMERA.project(bodies(40, subject))
+            return Clip(
+                name=f"S{subject}", subject=f"S{subject}", pictures=pictures * 5, poses_2d=flat
+            )
+
+    source = Many(tmp_path, subjects=60)
+    tracemalloc.start()
+    data = prepare(source, tmp_path / "out", Recipe(), progress=False)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(data.unlabelled) + len(data.unpaired) + len(data.test) == 40 * 60
+    # Pictures take 57,600 bytes as they are read, 12,288 as they are stored; checksums a few MiB.
+    assert most < 12_000_000 < 40 * 60 * 12_288

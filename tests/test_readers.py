@@ -145,7 +145,7 @@ def test_prepare_then_verify_then_prepare_anew_for_changed_files(
 def test_options_go_to_the_reader_or_to_the_preparation(mine: Path) -> None:
     _, recipe = make_reader("folder", mine, {"every": 4, "poses_size": (80, 60)})
     assert recipe == {"every": 4}
-    with pytest.raises(ValueError, match="unknown option of the data 'folder' 'poses_sise'; did"):
+    with pytest.raises(ValueError, match="unknown option of data 'folder': 'poses_sise'; did"):
         make_reader("folder", mine, {"poses_sise": (80, 60)})
     with pytest.raises(ValueError, match="unknown source of files"):
         make_reader("folders", mine)

@@ -129,6 +129,38 @@ class TestPickles:
         path.write_bytes(pickle.dumps(deep))
         assert len(load_pickle(path)) == 2
 
+    @pytest.mark.parametrize("protocol", range(6))
+    @pytest.mark.parametrize("place", ["key", "inner key", "set", "dtype", "shape", "value"])
+    def test_doubling_tuples_are_told_in_no_time(
+        self, tmp_path: Path, place: str, protocol: int
+    ) -> None:
+        # Built by hand: Python itself would not end hashing the tuple that a dict has as a key.
+        double = b"(g0\ng0\ntp0\n"
+        deep = b"(I1\ntp0\n" + b"0".join([double] * 64)
+        name = b"cnumpy\ndtype\n"
+        given = {
+            "key": b"(" + deep + b"I1\nd.",
+            "inner key": b"((" + deep + b"I2\ntI1\nd.",
+            "set": b"\x8f(" + deep + b"\x90.",
+            "dtype": name + b"(" + deep + b"tR.",
+            "shape": b"cnumpy._core.multiarray\n_reconstruct\n(tR(" + deep
+            + name + b"(Vi8\ntRI00\nVa\ntb.",
+            "value": deep + b".",
+        }  # fmt: skip
+        path = tmp_path / "a.pickle"
+        path.write_bytes((b"\x80" + bytes([protocol]) if protocol > 1 else b"") + given[place])
+        with pytest.raises(ValueError, match=r"a\.pickle: ") as caught:
+            load_pickle(path)
+        assert len(str(caught.value)) < 400
+
+    def test_a_large_number_that_is_a_key_again_and_again(self, tmp_path: Path) -> None:
+        huge = (1 << 80_000).to_bytes(10_001, "little")
+        number = b"\x8b" + len(huge).to_bytes(4, "little") + huge
+        path = tmp_path / "a.pickle"
+        path.write_bytes(b"\x80\x02}(" + number + b"q\x00K\x01" + b"h\x00K\x01" * 50_000 + b"u.")
+        with pytest.raises(ValueError, match=r"a\.pickle: .*keys"):
+            load_pickle(path)
+
 
 class Calls:
     """Pickles as the call of a function."""
@@ -498,6 +530,40 @@ class TestMat:
             cell[0, 0] = cell.ref
         with pytest.raises(ValueError, match=r"a\.mat: .*nested"):
             load_mat(path)
+
+    @pytest.mark.parametrize("closed", [False, True])
+    def test_cells_that_double_are_read_once(self, tmp_path: Path, closed: bool) -> None:
+        path = tmp_path / "a.mat"
+        with h5py.File(path, "w") as file:
+            last = first = file.create_dataset("#refs#/0", (1, 2), dtype=h5py.ref_dtype)
+            number = file.create_dataset("#refs#/n", data=np.ones((1, 1)))
+            first[0, 0] = first[0, 1] = number.ref
+            for k in range(1, 28):
+                cell = file.create_dataset(f"#refs#/{k}", (1, 2), dtype=h5py.ref_dtype)
+                cell[0, 0] = cell[0, 1] = last.ref
+                last = cell
+            file["a"] = last
+            if closed:  # the innermost holds the outermost, twice
+                first[0, 0] = first[0, 1] = last.ref
+        if closed:
+            with pytest.raises(ValueError, match=r"a\.mat: .*nested within itself"):
+                load_mat(path)
+            return
+        item = load_mat(path)["a"]
+        for _ in range(28):
+            assert item[0] is item[1]
+            item = item[0]
+        assert item == 1
+
+    def test_structs_linked_into_each_other(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.mat"
+        with h5py.File(path, "w") as file:
+            for k in range(27, -1, -1):
+                group = file.create_group(f"g{k}")
+                for field in ("left", "right"):
+                    group[field] = file[f"g{k + 1}"] if k < 27 else np.ones((1, 1))
+        found = load_mat(path, names=("g0",))["g0"]
+        assert found["left"] is found["right"]
 
     def test_hdf5_read_by_name(self, tmp_path: Path) -> None:
         path = tmp_path / "a.h5"

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 _CHANNELS = tuple(f"{axis}{kind}" for kind in ("position", "rotation") for axis in "XYZ")
 
@@ -92,6 +91,8 @@ def joint_transforms(
     motion: BvhMotion,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Forward kinematics: positions (T, J, 3), units of the file, and turns (T, J, 3, 3)."""
+    from scipy.spatial.transform import Rotation  # slow to load, and seldom needed
+
     t = len(motion)
     places = np.zeros((t, len(motion.joints), 3))
     turns = np.zeros((t, len(motion.joints), 3, 3))

@@ -28,6 +28,7 @@ _UNITS = {
 _MAX_FRAMES = 400  # looked at, evenly spread: enough to tell, and quick
 _BENT = np.cos(np.deg2rad(155))  # a knee bent by 25 degrees or more says where the front is
 _MIN_BENT = 8
+_MAX_OUTSIDE = 0.5  # share of a clip's joints that may lie far outside their boxes
 _UNUSUAL = 2.5  # times a bone's share of the body
 
 
@@ -202,6 +203,7 @@ def findings(clip: Clip, skeleton: Skeleton, *, projected: bool = True) -> list[
         else:
             found += _about_3d(in_space, skeleton)
             found += _about_projection(clip) if projected else []
+    found += _about_places(clip)
     return sorted(found, key=lambda f: not f.fault)  # stable: faults first, in the order found
 
 
@@ -209,7 +211,8 @@ def _about_2d(poses: NDArray[np.floating]) -> list[Finding]:
     if np.isinf(poses).any() or np.isnan(poses).all():
         return [Finding(text="2D poses hold no finite number, or infinite ones", fault=True)]
     unknown = float(np.isnan(poses).any(-1).mean())
-    if len(poses) > 1 and unknown == 0 and np.ptp(poses, axis=1).max() < 1.0:
+    within = unknown == 0 and np.ptp(poses, axis=1).max() < 1.0
+    if within and (len(poses) > 1 or np.abs(poses).max() <= 1.0):
         text = "every 2D pose lies within one px: expected px, are these normalised coordinates?"
         return [Finding(text=text, fault=True)]
     if unknown > 0.2:
@@ -322,6 +325,24 @@ def _about_boxes(clip: Clip) -> list[Finding]:
     if clip.boxes is None or (np.isfinite(clip.boxes).all() and (clip.boxes[:, 2] > 0).all()):
         return []
     return [Finding(text="boxes are not finite, or have no positive side", fault=True)]
+
+
+def _about_places(clip: Clip) -> list[Finding]:
+    """Joints lie in the square about their subject, or not far from it."""
+    if clip.boxes is None or clip.poses_2d is None or _about_boxes(clip):
+        return []
+    frames = even_rows(len(clip), most=_MAX_FRAMES)
+    centre, side = clip.boxes[frames, None, :2], clip.boxes[frames, None, 2:]
+    far = np.abs(clip.poses_2d[frames] - centre) > side  # the box reaches half a side to each side
+    known = np.isfinite(clip.poses_2d[frames]).all(axis=-1)
+    share = float(np.any(far, axis=-1).sum() / max(1, known.sum()))  # NaN is far from nothing
+    if share <= _MAX_OUTSIDE:
+        return []
+    text = (
+        f"{share:.0%} of the 2D joints lie further from the middle of their box than its side: do "
+        "boxes and poses count the pixels of one picture, from its upper left corner?"
+    )
+    return [Finding(text=text, fault=True)]
 
 
 def _about_numbers(clip: Clip) -> list[Finding]:

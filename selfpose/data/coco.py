@@ -19,20 +19,26 @@ from numpy.typing import NDArray
 from selfpose.data.coco_skeleton import category_to_skeleton
 from selfpose.data.crop import BOX_MARGIN, pose_to_box
 from selfpose.data.loose_poses import MAX_PX
+from selfpose.data.picture_files import Size, picture_size, size_text
 from selfpose.data.reader import SPLITS, Clip, Frame, Split
+from selfpose.data.rows import even_rows
 from selfpose.data.tables import read_json, skeleton_from
 from selfpose.names import refuse_unknown
 from selfpose.skeleton import Skeleton
 
+_SIZES_LOOKED_AT = 64
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Labels:
-    """The labelled bodies of one file: pictures, poses (N, K, 2) px or NaN, boxes (N, 3) or NaN."""
+    """The labelled bodies of one file: pictures, poses (N, K, 2) px or NaN, boxes (N, 3) or NaN,
+    and the width and height that the file gives to pictures."""
 
     path: Path
     names: tuple[str, ...]
     poses: NDArray[np.float64]
     boxes: NDArray[np.float64]
+    sizes: dict[str, Size]
     without_label: int
     left_out: int
 
@@ -133,6 +139,7 @@ class CocoKeypoints:
         """One clip a labelled body, in the file's order, named as the picture (``#2``, … for
         further bodies in it)."""
         labels = self._labels[self._files[split]]
+        self._check_sizes(labels)
         count: Counter[str] = Counter()
         for name, pose, box in zip(labels.names, labels.poses, labels.boxes, strict=True):
             count[name] += 1
@@ -166,6 +173,21 @@ class CocoKeypoints:
         number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
         return number < self.test_share * 2**64
 
+    def _check_sizes(self, labels: _Labels) -> None:
+        """Refuse pictures that are not as large as they were when labelled; some are looked at."""
+        names = list(labels.sizes)
+        for k in even_rows(len(names), most=_SIZES_LOOKED_AT).tolist():
+            if names[k] not in self._pictures:
+                continue
+            size = picture_size(self._pictures[names[k]])
+            if size != labels.sizes[names[k]]:
+                told = size_text(labels.sizes[names[k]])
+                raise ValueError(
+                    f"{labels.path}: says that {names[k]!r} has {told} px, but as shown it has "
+                    f"{size_text(size)}: was it resized or turned after it was labelled? Keypoints "
+                    "count the pixels of the pictures that were labelled: put those there"
+                )
+
     def _picture(self, path: Path, name: str) -> Path:
         """Where it lies: under the folder of pictures, by its whole name or its last part."""
         where = PurePosixPath(name)
@@ -195,7 +217,7 @@ def _find_files(root: Path, annotations: str | Path | None) -> dict[Split, Path]
         if found:
             raise ValueError(
                 f"{folder}: holds {len(found)} JSON files, {found[0].name} and others; say which "
-                " with annotations, or name two train.json and test.json"
+                "with the option annotations, or name two train.json and test.json"
             )
     raise FileNotFoundError(f"{root}: neither it nor annotations/ in it holds a JSON file")
 
@@ -282,6 +304,7 @@ def _read_labels(
         names=tuple(names),
         poses=np.stack(poses) + shift,
         boxes=np.stack(boxes),
+        sizes=_sizes(data["images"]),
         without_label=len(set(files.values()) - set(names)),
         left_out=left_out,
     )
@@ -299,6 +322,15 @@ def _file_names(path: Path, images: list[dict[str, Any]]) -> dict[int | str, str
     if twice := [n for n, k in Counter(files.values()).items() if k > 1]:
         raise ValueError(f"{path}: two images have the file_name {twice[0]!r}")
     return files
+
+
+def _sizes(images: list[dict[str, Any]]) -> dict[str, Size]:
+    """Width and height, px, of the pictures of which the file gives both."""
+    return {
+        image["file_name"].replace("\\", "/"): (image["width"], image["height"])
+        for image in images
+        if all(type(image.get(side)) is int and image[side] > 0 for side in ("width", "height"))
+    }
 
 
 def _keypoints(what: str, values: object, n: int) -> NDArray[np.float64]:

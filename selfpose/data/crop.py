@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from selfpose.data.picture_files import picture_fault
 from selfpose.data.reader import Camera
 
 BOX_MARGIN = 1.25
@@ -43,7 +44,7 @@ def read_rgb(path: str | Path) -> NDArray[np.uint8]:
         *(UnidentifiedImageError, Image.DecompressionBombError),
         *(OSError, SyntaxError, ValueError),
     ) as error:
-        raise ValueError(f"{path}: not a readable picture ({error})") from error
+        raise ValueError(f"{path}: not a readable picture ({picture_fault(error)})") from error
 
 
 def pose_to_box(pose: NDArray[np.floating], *, margin: float = BOX_MARGIN) -> NDArray[np.float64]:

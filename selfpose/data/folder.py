@@ -225,6 +225,11 @@ class PictureFolder:
         folder = self.root / "test"
         if not folder.is_dir():
             return None
+        if not (folder / LABELS).is_file():
+            raise FileNotFoundError(
+                f"{folder / LABELS}: no such file, but {folder} is there for labelled pictures: "
+                "put their labels there (picture, joint, x, y), or remove the folder"
+            )
         labels = read_pose_table(folder / LABELS, self.skeleton)
         if "" in labels.pictures:
             raise ValueError(f"{folder / LABELS}: a row names no picture")
@@ -234,9 +239,10 @@ class PictureFolder:
             for f in files
         }
         if lost := [name for name in labels.pictures if name not in there]:
+            more = f", nor are {len(lost) - 1} others" if len(lost) > 1 else ""
             raise ValueError(
-                f"{folder / LABELS}: labels {lost[0]!r}, which is no picture under {folder} (nor "
-                f"are {len(lost) - 1} others); name pictures by their path from there"
+                f"{folder / LABELS}: labels {lost[0]!r}, which is no picture under {folder}{more}; "
+                "name pictures by their path from there"
             )
         check_usable(folder / LABELS, labels.poses_2d, self.skeleton, alike=False)
         if labels.poses_3d is not None:

@@ -132,7 +132,8 @@ def table_to_clips(
             if not pictures[0].path.is_file():
                 raise FileNotFoundError(
                     f"{pictures[0].path}: no such picture, which {table.path.name} names; extract "
-                    "the pictures, give their folder with images=, or ask for poses_only=True"
+                    "the pictures, name their folder with the option images, or take poses alone "
+                    "(poses_only=True)"
                 )
         poses_2d, poses_3d = to_order(table.poses_2d[chosen]), to_order(table.poses_3d[chosen])
         fitted = estimate_camera(poses_3d, poses_2d)
@@ -175,8 +176,8 @@ def find_pictures(root: Path, images: str | Path | None, *, poses_only: bool) ->
     folder = Path(images) if images else root / "images"
     if not folder.is_dir():
         raise FileNotFoundError(
-            f"{folder}: no such folder of pictures; give it with images=, or ask for "
-            "poses_only=True"
+            f"{folder}: no such folder of pictures; extract them there, name their folder with the "
+            "option images, or take poses alone (poses_only=True)"
         )
     return folder
 

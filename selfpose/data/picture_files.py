@@ -34,9 +34,16 @@ def picture_size(path: str | Path) -> Size:
         *(OSError, SyntaxError, ValueError),
     ) as error:
         raise ValueError(
-            f"{path}: not a readable picture ({type(error).__name__}); mend or remove it"
+            f"{path}: not a readable picture ({picture_fault(error)}); mend or remove it"
         ) from error
     return (height, width) if turned else (width, height)
+
+
+def picture_fault(error: Exception) -> str:
+    """What was wrong with a picture file, in a few words and without its path."""
+    if isinstance(error, UnidentifiedImageError):
+        return "its content is of no known kind of picture"
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def natural(path: Path) -> list[tuple[int, int, str]]:
@@ -122,6 +129,7 @@ __all__ = [
     "files_by_clip",
     "is_video",
     "natural",
+    "picture_fault",
     "picture_size",
     "size_text",
     "to_frames",

@@ -49,13 +49,16 @@ class Recipe:
     pose_share: float = 0.5
 
     def __post_init__(self) -> None:
-        numbers = (self.image_size, self.every)
-        if not all(isinstance(n, int) and not isinstance(n, bool) for n in numbers):
-            raise ValueError(f"image_size and every must be whole numbers, got {self}")
+        for name in ("image_size", "every"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise ValueError(f"{name} must be a whole number, got {value!r}")
         if not isinstance(self.pose_share, int | float):
             raise ValueError(f"pose_share must be a number, got {self.pose_share!r}")
-        if self.image_size < 8 or self.every < 1:
-            raise ValueError(f"image_size must be 8 or more and every 1 or more, got {self}")
+        if self.image_size < 8:
+            raise ValueError(f"image_size must be 8 or more, got {self.image_size}")
+        if self.every < 1:
+            raise ValueError(f"every must be 1 or more, got {self.every}")
         if self.crop not in ("subject", "whole"):
             raise ValueError(f"crop must be 'subject' or 'whole', got {self.crop!r}")
         if not 0 < self.pose_share < 1:

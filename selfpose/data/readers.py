@@ -70,14 +70,14 @@ def make_reader(
     kind: Callable[..., Reader] = getattr(import_module(module), attribute)
     accepted = [p for p in inspect.signature(kind).parameters if p != "root"]
     options = dict(options or {})
-    refuse_unknown(options, [*accepted, *_RECIPE], f"option of the data {name!r}")
+    refuse_unknown(options, [*accepted, *_RECIPE], f"option of data {name!r}:")
     root = Path(root)
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder")
     recipe = {key: options.pop(key) for key in _RECIPE if key in options}
     for key, value in options.items():
         if inspect.signature(kind).parameters[key].annotation is bool and type(value) is not bool:
-            raise ValueError(f"option {key!r} of the data {name!r} is true or false, got {value!r}")
+            raise ValueError(f"option {key!r} of data {name!r} is true or false, got {value!r}")
     try:
         return kind(root=root, **options), recipe
     except TypeError as error:

@@ -108,7 +108,8 @@ def load_mat(
         with open_h5(path) as file:
             there = [n for n in file if not n.startswith("#")]
             _check_names(names, there)
-            return {n: _h5_to_python(file, n, limit) for n in (names or there)}
+            done: dict[int, Any] = {}
+            return {n: _h5_to_python(file, n, limit, done) for n in (names or there)}
     with _one_error(path, "a MATLAB file"):
         found = read_mat5(path, names=names, limit=limit)
         _check_names(names, list(found))
@@ -271,13 +272,32 @@ def _checked(dataset: h5py.Dataset, name: str, limit: int) -> h5py.Dataset:
     return dataset
 
 
-def _h5_to_python(file: h5py.File, name: str, limit: int) -> Any:
+def _h5_to_python(file: h5py.File, name: str, limit: int, done: dict[int, Any]) -> Any:
     if isinstance(file.get(name, getlink=True), h5py.ExternalLink):
         raise ValueError(f"{name!r} points into another file, which is refused")
-    return _h5_value(file, file[name], name, limit, 0)
+    return _h5_shared(file, file[name], name, limit, 0, done)
 
 
-def _h5_value(file: h5py.File, item: Any, name: str, limit: int, depth: int) -> Any:
+_OPEN = object()  # stands for what is being read
+
+
+def _h5_shared(
+    file: h5py.File, item: Any, name: str, limit: int, depth: int, done: dict[int, Any]
+) -> Any:
+    """One thing, read once however many references or links lead to it: they may double, and
+    double again."""
+    address = h5py.h5o.get_info(item.id).addr
+    if done.get(address) is _OPEN:
+        raise ValueError(f"{name!r} is nested within itself")
+    if address not in done:
+        done[address] = _OPEN
+        done[address] = _h5_value(file, item, name, limit, depth, done)
+    return done[address]
+
+
+def _h5_value(
+    file: h5py.File, item: Any, name: str, limit: int, depth: int, done: dict[int, Any]
+) -> Any:
     """One variable of a version 7.3 file; its axes stand in the reverse of MATLAB's order."""
     if depth > _MAX_DEPTH:
         raise ValueError(f"{name!r} is nested more than {_MAX_DEPTH} deep")
@@ -286,7 +306,7 @@ def _h5_value(file: h5py.File, item: Any, name: str, limit: int, depth: int) -> 
         for key in item:
             if isinstance(item.get(key, getlink=True), h5py.ExternalLink):
                 raise ValueError(f"{name}.{key} points into another file, which is refused")
-            fields[key] = _h5_value(file, item[key], f"{name}.{key}", limit, depth + 1)
+            fields[key] = _h5_shared(file, item[key], f"{name}.{key}", limit, depth + 1, done)
         return fields
     if not isinstance(item, h5py.Dataset):
         raise ValueError(f"{name!r} is neither a group nor a dataset")
@@ -302,7 +322,7 @@ def _h5_value(file: h5py.File, item: Any, name: str, limit: int, depth: int) -> 
             raise ValueError(f"{name!r} holds neither numbers nor cells")
         # Reversed axes read row by row are MATLAB's columns read one after another.
         return [
-            _h5_value(file, file[ref], f"{name}{{{n}}}", limit, depth + 1)
+            _h5_shared(file, file[ref], f"{name}{{{n}}}", limit, depth + 1, done)
             for n, ref in enumerate(content.ravel(), 1)
         ]
     array = np.asarray(content).T

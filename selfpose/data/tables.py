@@ -91,9 +91,21 @@ def skeleton_from(what: Skeleton | str | Path) -> Skeleton:
     if not isinstance(data, dict):
         raise ValueError(f"{path}: not a skeleton: expected an object with name, joints, bones, …")
     try:
-        return Skeleton.from_dict(data)
+        skeleton = Skeleton.from_dict(data)
+        _check_sides(skeleton)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{path}: not a skeleton: {error}") from error
+    return skeleton
+
+
+def _check_sides(skeleton: Skeleton) -> None:
+    """A pair whose names say the contrary of its order would turn left into right everywhere."""
+    for left, right in skeleton.mirror_pairs:
+        names = (skeleton.joints[left], skeleton.joints[right])
+        if "right" in names[0].lower() and "left" in names[1].lower():
+            raise ValueError(
+                f"mirror_pairs: {list(names)} is the wrong way round; the left joint comes first"
+            )
 
 
 def read_pose_table(path: str | Path, skeleton: Skeleton) -> PoseTable:

@@ -10,13 +10,15 @@ stand-ins were told, so that not even numpy's own functions see the file's claim
 import io
 import math
 import pickle
-import pickletools
 import re
+import reprlib
 from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from selfpose.data.pickle_scan import refuse_endless
 
 _MAX_DEPTH = 32  # of containers within each other
 
@@ -30,7 +32,7 @@ def unpickle(data: bytes) -> Any:
         Names what the pickle asks for that is not admitted. Broken pickles raise whatever
         :mod:`pickle` raises: :mod:`selfpose.data.safe` makes one error of it.
     """
-    _check_opcodes(data)
+    refuse_endless(data)
     stream = io.BytesIO(data)
     result = _Unpickler(stream, encoding="latin1").load()
     if stream.read(1):
@@ -38,14 +40,9 @@ def unpickle(data: bytes) -> Any:
     return _to_python(result, {}, 0)
 
 
-def _check_opcodes(data: bytes) -> None:
-    """Refuse what is no pickle, and one that would make the unpickler ask for all memory."""
-    try:
-        for opcode, argument, _ in pickletools.genops(data):
-            if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and (argument or 0) > len(data):
-                raise ValueError("a memo index beyond its end")
-    except ValueError as error:
-        raise ValueError(f"broken, or not a pickle: {error}") from None
+def _short(value: Any) -> str:
+    """For a message: what is shared within itself could fill all memory."""
+    return reprlib.repr(value)[:60]
 
 
 class _Dtype:
@@ -56,7 +53,7 @@ class _Dtype:
 
     def __init__(self, text: Any, *_: Any) -> None:
         if not isinstance(text, str) or not re.fullmatch(r"[<>|=]?(\?|[biufcSUO]\d*)", text):
-            raise ValueError(f"the pickle asks for the dtype {text!r}, which is not admitted")
+            raise ValueError(f"the pickle asks for the dtype {_short(text)}, which is not admitted")
         self.text = text
         self.order = "="
 
@@ -117,7 +114,7 @@ def _from_buffer(raw: Any, dtype: Any, shape: Any, order: Any, *_: Any) -> _Arra
 
 def _encode(text: Any, encoding: Any = None) -> bytes:
     if encoding not in ("latin1", "latin-1") or not isinstance(text, str):
-        raise ValueError(f"the pickle asks for text in the encoding {encoding!r}")
+        raise ValueError(f"the pickle asks for text in the encoding {_short(encoding)}")
     return text.encode("latin-1")
 
 
@@ -203,7 +200,7 @@ def _to_ndarray(array: _Array, done: dict[int, tuple[Any, Any]], depth: int) -> 
     if type(shape) is int:
         shape = (shape,)
     if type(shape) is not tuple or any(type(n) is not int or n < 0 for n in shape):
-        raise ValueError(f"the pickle holds an array of shape {shape!r}")
+        raise ValueError(f"the pickle holds an array of shape {_short(shape)}")
     raw, count = array.raw, math.prod(shape)
     if dtype.kind == "O":
         if type(raw) is not list or len(raw) != count or scalar:
