@@ -19,7 +19,7 @@ from urllib.parse import quote
 import pandas as pd
 
 from selfpose.names import refuse_unknown
-from selfpose.records import Record, mean_and_spread
+from selfpose.records import Record, mean_and_spread, with_later_parameters
 
 SITE_RECORDS = "_static/records"
 """Where the site keeps its records, below its own top."""
@@ -36,9 +36,10 @@ def record_name(record: Record) -> str:
     """A record's address within the site: what it is of, and a digest of what it says.
 
     ``dataset-preset/experiment/variant/seed0-1a2b3c4d``. The folder that it was read from is no
-    part of it.
+    part of it, nor whether parameters that came later were filled in.
     """
     content = {key: value for key, value in record.items() if key != "path"}
+    content["parameters"] = with_later_parameters(record["parameters"])
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
     parts = (
         f"{record['dataset']}-{record.get('preset', 'none')}",

@@ -225,6 +225,11 @@ def read_record(path: str | Path) -> Record:
     return check_record(record, str(path))
 
 
+def with_later_parameters(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Parameters of a record, and what those were that it does not name (:data:`BEFORE`)."""
+    return {**BEFORE, **parameters}
+
+
 def _records_below(root: Path) -> Iterator[Record]:
     """Every record below a folder as it stands there, with its folder as ``path``."""
     for path in sorted(root.rglob(RECORD)):
@@ -238,7 +243,7 @@ def read_records(root: str | Path) -> list[Record]:
     runs can be told apart in one table.
     """
     below = _records_below(Path(root))
-    return [{**record, "parameters": {**BEFORE, **record["parameters"]}} for record in below]
+    return [{**r, "parameters": with_later_parameters(r["parameters"])} for r in below]
 
 
 def published_records(folder: str | Path | None = None) -> list[Record]:

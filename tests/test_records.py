@@ -13,6 +13,7 @@ import pytest
 
 from selfpose import records
 from selfpose.files import write_whole
+from selfpose.quotes import record_name
 from selfpose.records import (
     HISTORY,
     RECORD,
@@ -201,6 +202,14 @@ def test_a_table_of_nothing_has_its_columns() -> None:
     table = summary_table([], ["p_mpjpe_mm"], baselines=["flat"])
     assert list(table) == ["experiment", "variant", "p_mpjpe_mm", "flat: p_mpjpe_mm"]
     assert table.empty
+
+
+def test_records_say_what_could_not_be_chosen_when_they_were_made(tmp_path: Path) -> None:
+    write(tmp_path / "old")
+    raw, (filled,) = read_record(tmp_path / "old"), read_records(tmp_path)
+    assert "camera_elevation" not in raw["parameters"]
+    assert filled["parameters"]["camera_elevation"] == 10
+    assert record_name(raw) == record_name(filled)  # links of both lead to one page
 
 
 @pytest.mark.parametrize(
