@@ -66,6 +66,7 @@ from selfpose import plots
 from selfpose.cli import cli
 from selfpose.data.cones import Looks, Model, Part
 from selfpose.data.studio import CameraSpread, film, project_only
+from selfpose.provenance import provenance_box
 from selfpose.skeleton import Skeleton
 
 plots.use_style()
@@ -618,3 +619,12 @@ number_table({"mean difference, %": {f"{n} poses": estimate_error(n) for n in co
 # `selfpose data check` says what is wrong with it, `selfpose train --data folder` learns from it, and
 # `selfpose predict` reads new pictures. The folder's format in full, and the other formats that are
 # read, stand in [use your own data](../book/own_data.md).
+
+# %% tags=["hide-input"]
+provenance_box(
+    page="11_own_body",
+    parameters={
+        **{"seed": seed, "cameras": cameras, "pictures_each": pictures_each, "poses": poses},
+        **{"preset": preset, "overrides": overrides},
+    },
+)
