@@ -392,8 +392,8 @@ joint_bars(record["by_joint"], metric="p_mpjpe_mm", ylabel="P-MPJPE, mm")
 # skeletons settle on the people, arms included, and Λ learn depth from the cycle. It is not enough
 # to see on a picture of 64 pixels which foot stands nearer: which way a person faces stays uncertain
 # (`facing right` in the table, where a coin gives a half), and the supervised networks, trained as
-# briefly, do not know it either. Longer trainings lower the 2D error and leave facing where it is:
-# [results](06_results) has their records, and [when it goes wrong](09_diagnosis) the reasons.
+# briefly, do not know it either. Longer trainings with these settings lower the 2D error and leave facing where it
+# is ([results](06_results) has their records); what moves it stands under [when it goes wrong](09_diagnosis).
 #
 # ## What goes wrong, and how to see it
 #

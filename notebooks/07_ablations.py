@@ -367,7 +367,7 @@ else:
 # Each answer below is a table, a figure and a sentence that is made from the numbers, with the number
 # of seeds behind it. A difference is *beyond the spread of seeds* if Welch's t-test says so at 5 % for
 # all comparisons of that answer together (Bonferroni). Fewer than three seeds are an anecdote. All seeds
-# share one data set: the test says whether training again would show the difference, not whether other
+# of a row share one data set: the test says whether training again would show the difference, not whether other
 # people and motions would. Where the variants are no numbers, the first is what the others are compared
 # with.
 

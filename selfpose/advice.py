@@ -21,7 +21,7 @@ def advice(record: Record) -> Iterator[str]:
     looks = "down" if mean >= 0 else "up"
     yield (
         f"The cameras look {looks} by {abs(mean):.0f} ± {spread:.0f} degrees, as far as this was "
-        "learnt from 2D alone. If you know better, say so, which helps depth much: --set "
+        "learnt from 2D alone. If you know that this is wrong, say what is right: --set "
         "elevation=fixed --set elevation_mean=… --set elevation_sd=… (positive: they look down)."
     )
 

@@ -311,7 +311,16 @@ def show_errors(rows: dict[str, dict[str, float] | None]) -> None:
 @click.argument("weights", type=click.Path(dir_okay=False, path_type=Path))
 @data_options
 @click.option("--n-test", default=1024, show_default=True, help="Test pictures.")
-def evaluate(weights: Path, choice: "DataChoice", n_test: int) -> None:
+@click.option(
+    "--camera-elevation",
+    default=10.0,
+    show_default=True,
+    help="Mean elevation of the cameras that film generated pictures, degrees.",
+)
+@click.option("--data-seed", default=0, show_default=True, help="Of generated data.")
+def evaluate(
+    weights: Path, choice: "DataChoice", n_test: int, camera_elevation: float, data_seed: int
+) -> None:
     """Errors of trained WEIGHTS on a data set's test part, as JSON."""
     from selfpose.config import Config
     from selfpose.evaluation import evaluate as measure
@@ -323,6 +332,7 @@ def evaluate(weights: Path, choice: "DataChoice", n_test: int) -> None:
     config = Config(
         n_unlabelled=256, n_unpaired=256, n_test=n_test,
         image_size=pipeline.architecture.image_size,
+        camera_elevation=camera_elevation, data_seed=data_seed,
     )  # fmt: skip
     dataset = choice.load(config)
     if dataset.skeleton.joints != pipeline.skeleton.joints:

@@ -42,7 +42,8 @@ class Config:
     difficulty
         Background of generated pictures: none, plain, structured or cluttered.
     camera_elevation
-        Mean elevation of the cameras that film generated pictures (degrees, positive looks down).
+        Mean elevation of the cameras that film generated pictures (degrees, −15 to 40; positive
+        looks down).
     data_seed
         Seeds generated data; runs of different ``seed`` share them.
     image_size, skeleton_size, channels, gamma
@@ -221,6 +222,10 @@ class Config:
             sizes = ("n_", "width_", "image_size", "skeleton_size", "flow_width", "gamma", "delta")
             if f.name.startswith(sizes) and not value:
                 raise ValueError(f"{f.name} must be positive, got {value}")
+        if self.puppet_forgiving > 1:
+            raise ValueError(
+                f"puppet_forgiving is a share of the steps, 0 to 1, got {self.puppet_forgiving}"
+            )
         if self.channels not in (1, 3):
             raise ValueError(f"channels must be 1 or 3 (left, right, centre), not {self.channels}")
         if self.ema >= 1:

@@ -136,8 +136,9 @@ def puppet_loss(
     deviation of ``sigma``, and each naming counts by its posterior, as in EM. The prior ``share``
     above a half favours the right naming where the network has not chosen yet.
 
-    But the mixture is content with either naming, so it never teaches which way a body faces. Not
-    ``forgiving``, the loss is the plain squared error, for networks that find the joints already.
+    But the mixture is content with either naming, so once a network has chosen one for all, it
+    does not teach which way a body faces. Not ``forgiving``, the loss is the plain squared error,
+    for networks that find the joints already.
 
     Parameters
     ----------

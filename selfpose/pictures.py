@@ -161,6 +161,10 @@ def write_csv(poses: PicturePoses, file: TextIO) -> None:
             writer.writerow([path.as_posix(), joint, *(f"{v:.5g}" for v in (*xy, *xyz))])
 
 
+def _lies_in(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
+
+
 def predict_files(
     weights: str | Path,
     paths: Sequence[str | Path],
@@ -171,7 +175,8 @@ def predict_files(
 ) -> list[Path]:
     """Predict each picture; write ``poses.json``, ``poses.csv`` and a figure a picture to ``out``.
 
-    Returns the pictures in the order of ``poses.json``. Every picture is read before anything is
+    Returns the pictures in the order of ``poses.json``. Pictures within ``out`` are passed over: they
+    are the figures of an earlier call. Every picture is read before anything is
     written, so one broken file leaves no half result.
 
     Raises
@@ -181,7 +186,11 @@ def predict_files(
     """
     from selfpose.figures import prediction_figure
 
-    poses = predict_pictures(weights, paths, progress=progress)
+    # What an earlier call wrote is no picture to predict.
+    files = [f for f in find_pictures([Path(p) for p in paths]) if not _lies_in(f, Path(out))]
+    if not files:
+        raise FileNotFoundError(f"all pictures found lie within --out {out}; name another folder")
+    poses = predict_pictures(weights, files, progress=progress)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     names = [f"{k:04d}-{p.stem}.png" if figures else None for k, p in enumerate(poses.files)]

@@ -2,8 +2,9 @@
 
 Every 2D pose has a twin: the same stick figure with left and right exchanged, seen from behind. A
 picture's silhouette cannot tell them apart. To a level, distant camera poses cannot either, for
-the twin is the mirrored person's pose; but the more a camera looks down, the surer they can: the
-nearer foot stands lower. This prior learns from the unpaired poses how often each twin occurs.
+the twin is the mirrored person's pose, seen as often; but the more a camera looks down, the surer
+they can: the nearer foot stands lower. This prior learns from the unpaired poses how often each
+twin occurs.
 """
 
 import torch

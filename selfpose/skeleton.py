@@ -196,13 +196,19 @@ class Skeleton:
                 f"{', '.join(f for f in known if f not in optional)}, and may have "
                 f"{' and '.join(optional)}"
             )
-        joints = tuple(str(joint) for joint in data["joints"])
+        if not isinstance(data["joints"], list | tuple) or not all(
+            isinstance(joint, str) for joint in data["joints"]
+        ):
+            raise ValueError(f"joints must be a list of names, got {data['joints']!r}")
+        joints = tuple(data["joints"])
 
         def number(joint: Any) -> int:
             if isinstance(joint, str):
                 refuse_unknown([joint], joints, "joint")
                 return joints.index(joint)
-            return int(joint)
+            if type(joint) is not int:
+                raise ValueError(f"{joint!r} must be a joint's name or its number")
+            return joint
 
         def pairs(field: str) -> tuple[tuple[int, int], ...]:
             given = data.get(field) or ()

@@ -161,7 +161,7 @@ def test_seeds_say_whether_a_difference_is_one() -> None:
         "P-MPJPE, mm": "50.0 ± 1.0 (3)",
         "records": "(seed 0, seed 1, seed 2)",
     }
-    assert "3 seeds behind each number, all on the same data.)" in said
+    assert "3 seeds behind each number, those of a row on the same data.)" in said
     fewer = answer_sentence(evidence(seeds[1:]))
     assert "2 to 3 seeds" in fewer
     assert "where there are fewer than 3, an anecdote" in fewer

@@ -29,7 +29,7 @@ PAGES = [name for name in page_weights(GIVEN_SITE) if name != "index.html"] if G
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine"),
+    pytest.mark.skipif(CHROMIUM is None and not GIVEN_SITE, reason="no chromium on this machine"),
 ]
 
 PHONE = {"width": 390, "height": 844}
@@ -117,6 +117,8 @@ def small_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
+    if CHROMIUM is None:
+        pytest.fail(f"a site is to be tried, but there is no browser; install one of {BROWSERS}")
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield launched

@@ -84,6 +84,7 @@ def test_architecture_takes_the_config_over() -> None:
         ({"lift_from": "nothing"}, "lift_from must be"),
         ({"batch": 1}, "batch must be 2 or more"),
         ({"channels": 2}, "channels must be 1 or 3"),
+        ({"puppet_forgiving": 30.0}, "puppet_forgiving is a share of the steps, 0 to 1, got 30"),
         ({"ema": 1.0}, "ema must lie below 1"),
         ({"n_test": 0}, "n_test must be positive"),
         ({"width_phi": 0}, "width_phi must be positive"),

@@ -178,3 +178,5 @@ def test_bad_requests_are_named(points: torch.Tensor) -> None:
         project_only(broken)
     with pytest.raises(ValueError, match="distance > 0"):
         CameraSpread(distance_mm=-1.0)
+    with pytest.raises(ValueError, match="range of -15 to 40 degrees, got 80"):
+        load_embedded(camera_elevation=80.0)

@@ -172,3 +172,8 @@ def test_pictures_of_one_name_in_two_folders_are_told_apart(
     with (tmp_path / "out" / "poses.csv").open(newline="") as file:
         assert len({row["picture"] for row in csv.DictReader(file)}) == 2
     assert not list((tmp_path / "out").glob("*.png"))
+    # the figures that a call leaves are no pictures of the next
+    for _ in range(2):
+        assert len(predict_files(weights, [tmp_path], out=tmp_path / "out", progress=False)) == 2
+    with pytest.raises(FileNotFoundError, match="all pictures found lie within"):
+        predict_files(weights, [tmp_path / "out"], out=tmp_path / "out", progress=False)

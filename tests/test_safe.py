@@ -5,6 +5,7 @@ import io
 import os
 import pickle
 import subprocess
+import tracemalloc
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from write_human import to_savemat, write_mat73
 
+from selfpose.data.pickle_scan import refuse_endless
 from selfpose.data.safe import load_mat, load_npz, load_pickle, open_h5, read_h5
 
 
@@ -85,6 +87,15 @@ class TestPickles:
         path = tmp_path / "a.pickle"
         path.write_bytes(pickle.dumps(content, protocol=protocol))
         assert same(content, load_pickle(path))
+
+    def test_counting_what_is_shared_takes_no_memory_itself(self) -> None:
+        doubled = b"\x80\x04K\x01" + b"2\x86\x94" * 40_000 + b"."
+        tracemalloc.start()
+        try:
+            refuse_endless(doubled)  # never hashed, so nothing is refused
+            assert tracemalloc.get_traced_memory()[1] < 20e6
+        finally:
+            tracemalloc.stop()
 
     @pytest.mark.parametrize("protocol", range(5))
     def test_numpy_1_wrote_other_module_names(self, tmp_path: Path, protocol: int) -> None:

@@ -175,10 +175,8 @@ class CocoKeypoints:
 
     def _check_sizes(self, labels: _Labels) -> None:
         """Refuse pictures that are not as large as they were when labelled; some are looked at."""
-        names = list(labels.sizes)
+        names = [name for name in labels.sizes if name in self._pictures]
         for k in even_rows(len(names), most=_SIZES_LOOKED_AT).tolist():
-            if names[k] not in self._pictures:
-                continue
             size = picture_size(self._pictures[names[k]])
             if size != labels.sizes[names[k]]:
                 told = size_text(labels.sizes[names[k]])

@@ -38,6 +38,7 @@ def refuse_endless(data: bytes) -> None:
     marks: list[int] = []
     memo: dict[Any, int] = {}
     left = HASHED_PER_BYTE * len(data)
+    enough = left + 1  # to be refused when hashed; larger numbers would take memory themselves
     try:
         for opcode, argument, _ in pickletools.genops(data):
             name = opcode.name
@@ -62,7 +63,7 @@ def refuse_endless(data: bytes) -> None:
                 left -= sum(_hashed(name, taken))
                 if left < 0:
                     raise ValueError("its keys, shared within each other, would take forever")
-                size = 1 + sum(taken) if name in _TUPLES else _size(argument)
+                size = min(enough, 1 + sum(taken)) if name in _TUPLES else _size(argument)
                 stack.extend([size] * leaves)
     except (IndexError, KeyError):
         raise ValueError("broken, or not a pickle: its stack does not hold what it takes") from None

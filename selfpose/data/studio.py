@@ -53,6 +53,11 @@ class CameraSpread:
                 "cameras need a distance > 0, a spread of it in [0, 0.5), and an elevation range "
                 f"that rises; got {self}"
             )
+        if not low <= self.elevation_mean <= high:
+            raise ValueError(
+                f"the cameras' mean elevation must lie in their range of {low:g} to {high:g} "
+                f"degrees, got {self.elevation_mean:g}"
+            )
         if not 0 < self.reference_share < 1:
             raise ValueError(f"reference_share must lie in (0, 1), got {self.reference_share}")
 
