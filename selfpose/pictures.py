@@ -175,9 +175,9 @@ def predict_files(
 ) -> list[Path]:
     """Predict each picture; write ``poses.json``, ``poses.csv`` and a figure a picture to ``out``.
 
-    Returns the pictures in the order of ``poses.json``. Pictures within ``out`` are passed over: they
-    are the figures of an earlier call. Every picture is read before anything is
-    written, so one broken file leaves no half result.
+    Returns the pictures in the order of ``poses.json``. Pictures within ``out`` are passed over:
+    they are the figures of an earlier call. Every picture is read before anything is written, so
+    one broken file leaves no half result.
 
     Raises
     ------
