@@ -687,10 +687,8 @@ def row_of_aim(kind, aim, *rest):
     return row
 
 
-above = [r for r in published_records() if (r["experiment"], r["variant"]) == ("cameras", "high")]
-longest = max(above, key=lambda r: r["parameters"]["steps"], default=None)
-judged = {"usual cameras": shipped and shipped[1], "from above": longest}
-judged = {name: record for name, record in judged.items() if record}
+both = {"usual cameras": shipped, "from above": published_weights("cameras", "high", "cmu")}
+judged = {name: found[1] for name, found in both.items() if found}
 if shipped:
     display(
         linked_table(

@@ -67,7 +67,7 @@ from selfpose.diagnosis import (
 from selfpose.pages import linked_table, number_table, show_source
 from selfpose.provenance import provenance_box
 from selfpose.quotes import quoted
-from selfpose.records import published_records, read_records
+from selfpose.records import published_records, published_weights, read_records
 from selfpose.runs import DataChoice
 from selfpose.sides import SidePrior, side_accuracy
 from selfpose.stages import Runner
@@ -399,8 +399,8 @@ ablation_figure(cameras_found)
 # So short a training shows the direction. A long one, preset `standard`, from above and insisting, gives:
 
 # %% tags=["hide-input"]
-longer = [r for r in published_records() if (r["experiment"], r["variant"]) == ("cameras", "high")]
-longer = [r for r in longer if r["preset"] == "standard"]
+above = published_weights("cameras", "high", "cmu", presets=["standard"])
+longer = [above[1]] if above else []
 if longer:
     display(
         linked_table(

@@ -397,9 +397,10 @@ def answer_sentence(evidence: Evidence) -> str:
     if max(counts) == 1:
         seeds = "one seed behind each number"
     elif min(counts) == max(counts):
-        seeds = f"{counts[0]} seeds behind each number, those of a row on the same data"
+        seeds = f"{counts[0]} seeds behind each number"
     else:
         seeds = f"{min(counts)} to {max(counts)} seeds behind each number"
+    if max(counts) > 1:
         seeds += ", those of a row on the same data"
     if min(counts) < FEWEST_SEEDS:
         fewer = "" if max(counts) < FEWEST_SEEDS else f"where there are fewer than {FEWEST_SEEDS}, "

@@ -247,10 +247,10 @@ def link_given_numbers(markdown: str, *, page: str, root: Path) -> str:
     for given in read_given(root):
         if given.page != page or given.kind != "record":
             continue
-        quote = _quote(given, root=root)
         # the words as they stand in the source, where lines break
         words = r"\s+".join(re.escape(word) for word in given.text.split())
         if found := re.search(words, markdown):
+            quote = _quote(given, root=root)
             linked = found[0].replace(quote.text, quote.html(), 1)
             markdown = markdown[: found.start()] + linked + markdown[found.end() :]
     return markdown

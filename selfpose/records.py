@@ -359,7 +359,7 @@ def publish(runs: str | Path, results: str | Path, *, weights: Sequence[str] = (
         written, then.
     """
     runs, results = Path(runs), Path(results)
-    records = list(_records_below(Path(runs)))
+    records = list(_records_below(runs))
     if not records:
         raise FileNotFoundError(f"{runs}: holds no finished run")
     commits: dict[tuple[Any, ...], str | None] = {}
