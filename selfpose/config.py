@@ -104,6 +104,9 @@ class Config:
         Decide the sides of all pictures of a clip together, not one by one.
     ema
         Decay of the averaged Φ and Ω that are evaluated and saved.
+    refine
+        Measure on puppets how far Ω errs at each joint, and lift the most probable pose given what
+        it read and the flow prior. Without puppets nothing is measured, and nothing changed.
     supervised
         Train the supervised ceiling too, for the table of baselines.
     supervised_steps
@@ -189,6 +192,7 @@ class Config:
     side_start: float = 0.6
     side_clips: bool = True
     ema: float = 0.995
+    refine: bool = True
 
     supervised: bool = True
     supervised_steps: int = 500

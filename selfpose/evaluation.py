@@ -129,13 +129,24 @@ def predict_test(pipeline: PosePipeline, test: LabelledSet) -> Prediction:
     return pipeline.predict(test.images)
 
 
+def errors_as_seen(
+    pipeline: PosePipeline, pose_2d: Float[Tensor, "N J 2"], test: LabelledSet
+) -> dict[str, float]:
+    """Mean errors of 2D poses (pixels) as Ω read them, and of Λ on them."""
+    lifted = pipeline.predict_from_poses(pose_2d).pose_3d
+    seen = mean_errors(known_errors(pose_2d, lifted, test, pipeline.skeleton))
+    kept = ("error_2d_percent", "error_2d_percent_side_tolerant", "p_mpjpe_mm", "n_mpjpe_mm")
+    return {f"{name}_as_seen": seen[name] for name in kept if name in seen}
+
+
 def evaluate(
     pipeline: PosePipeline, test: LabelledSet, *, prediction: Prediction | None = None
 ) -> dict[str, Any]:
     """Everything a record holds about a test set: averages, by activity, by joint.
 
     From pictures also ``p_mpjpe_sides_given_mm``: Λ on the predicted 2D poses whose left and right
-    the truth has put right, limb by limb: what they would be worth without that fault.
+    the truth has put right, limb by limb: what they would be worth without that fault. And of
+    pipelines that lift the most probable pose, the errors of what Ω read: ``…_as_seen``.
     ``prediction`` is the pipeline's of the test set, where it is at hand.
     """
     if prediction is None:
@@ -147,6 +158,8 @@ def evaluate(
         lifted = pipeline.predict_from_poses(named).pose_3d.cpu().double()
         given = metrics.p_mpjpe(lifted, test.poses_3d.double())
         averages["p_mpjpe_sides_given_mm"] = float(given.mean())
+    if prediction.pose_2d_seen is not None:
+        averages |= errors_as_seen(pipeline, prediction.pose_2d_seen, test)
     averages["elevation_mean_deg"] = float(prediction.elevation.mean().rad2deg())
     averages["elevation_sd_deg"] = float(prediction.elevation.std(correction=0).rad2deg())
     return {

@@ -21,6 +21,7 @@ from selfpose.metrics import twin_distances_sq
 from selfpose.networks import Discriminator, PoseRegressor
 from selfpose.optimise import decay_rate, descend, numbers
 from selfpose.pipeline import PosePipeline
+from selfpose.posterior import measure_noise
 from selfpose.puppets import (
     draw_light,
     draw_puppets,
@@ -37,6 +38,8 @@ from selfpose.views import Pictures, View
 
 DECISIONS = 8
 """How often clips decide their sides in the course of a training."""
+NOISE_BATCHES = 32
+"""Batches of puppets on which the noise of each joint is measured when a training ends."""
 R1_EVERY = 4
 """Steps between two evaluations of D's gradient penalty, which then counts four times."""
 
@@ -196,6 +199,20 @@ def image_stage(
         descend(lifting, terms, stage="images", step=number)
         return terms
 
+    @torch.no_grad()
+    def noise_on_puppets(generator: torch.Generator) -> Tensor:
+        """How far the averaged Ω errs at each joint (J), plane units."""
+        read, true = [], []
+        for _ in range(NOISE_BATCHES):
+            view = pictures.draw_images(generator)
+            pose = pictures.draw_poses(generator)
+            seen = averaged["omega"](encode(averaged["phi"], view.image, config))
+            puppet = paint(view, seen, pose, generator)
+            read.append(averaged["omega"](encode(averaged["phi"], puppet, config)))
+            true.append(pose)
+        seen_plane, true_plane = (pipeline.unit_to_plane(torch.cat(p)) for p in (read, true))
+        return measure_noise(seen_plane, true_plane, skeleton)
+
     def odds_of_sides(number: int, view: View, seen: Tensor) -> Tensor:
         """log-odds that poses seen in a view have their sides named right."""
         assert prior is not None
@@ -268,6 +285,8 @@ def image_stage(
             rate = min(config.ema, (1 + number) / (10 + number))
             for kept, new in zip(averaged.parameters(), live.parameters(), strict=True):
                 kept.lerp_(new, 1 - rate)
+        if last and config.refine and config.weight("puppet"):
+            pipeline.noise.copy_(noise_on_puppets(generator))
         if album is not None:
             album.take(number + 1, pipeline, averaged)
         return numbers(terms | others)

@@ -15,6 +15,7 @@ from selfpose.camera import DEPTH_OFFSET, REFERENCE_LENGTH_2D, PixelScale, lift
 from selfpose.files import write_whole
 from selfpose.flow import FlowPrior
 from selfpose.networks import Lifter, PoseRegressor, SkeletonEncoder
+from selfpose.posterior import most_probable_pose
 from selfpose.skeleton import Skeleton
 
 FORMAT = 1
@@ -24,13 +25,16 @@ FORMAT = 1
 class Prediction:
     """What the three networks say of a batch of pictures.
 
-    ``skeleton_image`` is ``None`` where 2D poses were given instead of pictures.
+    ``skeleton_image`` is ``None`` where 2D poses were given instead of pictures. ``pose_2d`` is
+    what was lifted: what Ω read, or, of pipelines that know their ``noise``, the most probable pose
+    given that and the flow prior; ``pose_2d_seen`` then holds what Ω read.
     """
 
     skeleton_image: Tensor | None  # s, (b, K, h, h) in (0, 1)
     pose_2d: Tensor  # y, (b, J, 2) pixels of the picture
     pose_3d: Tensor  # v, (b, J, 3) method units, camera frame, root at depth Δ
     elevation: Tensor  # α, (b) radians
+    pose_2d_seen: Tensor | None = None  # what Ω read, (b, J, 2) pixels, where y was refined
 
 
 def images_to_input(images: UInt8[Tensor, "b 3 H W"]) -> Float[Tensor, "b 3 H W"]:
@@ -68,7 +72,12 @@ class PosePipeline(nn.Module):
         Map between pixels of pictures with side ``architecture.image_size`` and the plane.
     with_images
         ``False`` leaves Φ and Ω out: lifting from 2D poses alone.
+
+    ``noise`` (J) is how far Ω errs at each joint, a standard deviation on the normalised plane
+    (:func:`selfpose.posterior.measure_noise`); zeros where that was not measured.
     """
+
+    noise: Tensor
 
     def __init__(
         self,
@@ -105,6 +114,7 @@ class PosePipeline(nn.Module):
             n_blocks=a.flow_blocks,
             width=a.flow_width,
         )
+        self.register_buffer("noise", torch.zeros(skeleton.n_joints))
 
     @property
     def device(self) -> torch.device:
@@ -119,6 +129,13 @@ class PosePipeline(nn.Module):
         """Lengths on the normalised plane → in shares of the picture's side."""
         pixels = length * (self.scale.length_px / REFERENCE_LENGTH_2D)
         return pixels / self.architecture.image_size
+
+    def refine(self, poses: Float[Tensor, "b J 2"]) -> Float[Tensor, "b J 2"]:
+        """What Ω read → the most probable poses, both in pixels; needs the ``noise``."""
+        root = self.skeleton.root
+        seen = self.scale.pixels_to_plane(poses, root)
+        found = most_probable_pose(seen, self.noise, self.flow, root=root)
+        return self.scale.plane_to_pixels(found, poses[..., root, :])
 
     @torch.no_grad()
     def predict_from_poses(
@@ -191,12 +208,15 @@ class PosePipeline(nn.Module):
             s = self.phi(x)
             skeleton_images.append(s)
             poses.append(self.omega(s) * size)
-        lifted = self.predict_from_poses(torch.cat(poses))
+        seen = torch.cat(poses)
+        refined = bool(self.noise.any())
+        lifted = self.predict_from_poses(self.refine(seen) if refined else seen)
         return Prediction(
             skeleton_image=torch.cat(skeleton_images),
             pose_2d=lifted.pose_2d * (height / size),
             pose_3d=lifted.pose_3d,
             elevation=lifted.elevation,
+            pose_2d_seen=seen * (height / size) if refined else None,
         )
 
     def describe(self) -> dict[str, Any]:
@@ -264,6 +284,7 @@ def load(
         scale=PixelScale(length_px=described["length_px"]),
         with_images=described["with_images"],
     )
+    tensors.setdefault("noise", pipeline.noise)  # weights of before it was measured
     pipeline.load_state_dict(tensors)
     return pipeline.to(device).eval()
 

@@ -46,7 +46,12 @@ REQUIRED: dict[str, type | tuple[type, ...]] = {
     "baselines": dict,
 }
 Record = dict[str, Any]
-BEFORE: dict[str, Any] = {"puppet_forgiving": 1.0, "camera_elevation": 10.0, "data_seed": 0}
+BEFORE: dict[str, Any] = {
+    "puppet_forgiving": 1.0,
+    "camera_elevation": 10.0,
+    "data_seed": 0,
+    "refine": False,
+}
 """Parameters that older records do not name, and what they were before they could be chosen."""
 
 
