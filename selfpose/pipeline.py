@@ -272,7 +272,9 @@ def load(
         raise ValueError(
             f"{path}: weights format {described.get('format')}, this selfpose reads {FORMAT}"
         )
-    body = Skeleton.from_dict(described["skeleton"])
+    # A field without a value states nothing, even one that other versions of the library had.
+    stated = {name: value for name, value in described["skeleton"].items() if value is not None}
+    body = Skeleton.from_dict(stated)
     if skeleton is not None and body.joints != skeleton.joints:
         raise ValueError(
             f"{path}: trained for the skeleton {body.name!r} with {body.n_joints} joints, but "

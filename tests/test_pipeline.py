@@ -12,6 +12,8 @@ from torch.nn import functional
 from selfpose import pipeline as module
 from selfpose.camera import DEPTH_OFFSET, PixelScale, project
 from selfpose.pipeline import Architecture, PosePipeline, images_to_input, load, save
+from selfpose.posterior import log_posterior
+from selfpose.records import RESULTS, WEIGHTS
 from selfpose.skeleton import HUMAN_17, Skeleton
 
 SMALL = Architecture(
@@ -76,6 +78,41 @@ def test_prediction_is_the_chain_of_the_networks() -> None:
         depth, elevation = net.lifter(plane)
         torch.testing.assert_close(seen.pose_3d[..., 2], depth + DEPTH_OFFSET)
         torch.testing.assert_close(seen.elevation, elevation)
+
+
+def test_with_known_noise_the_most_probable_pose_is_lifted(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net, x = small(), pictures()
+    read = net.predict(x)
+    assert read.pose_2d_seen is None
+    net.noise.fill_(0.02)
+    net.flow.pca.scale.fill_(0.01)
+    save(net, tmp_path / "weights.safetensors")
+    found = load(tmp_path / "weights.safetensors").predict(x)
+    assert found.pose_2d_seen is not None
+    torch.testing.assert_close(found.pose_2d_seen, read.pose_2d)
+    torch.testing.assert_close(found.pose_2d[:, HUMAN_17.root], read.pose_2d[:, HUMAN_17.root])
+    assert not torch.allclose(found.pose_2d, read.pose_2d, atol=0.01)
+    before, after = (
+        log_posterior(
+            net.scale.pixels_to_plane(pose, HUMAN_17.root),
+            net.scale.pixels_to_plane(read.pose_2d, HUMAN_17.root),
+            net.noise,
+            net.flow,
+        )
+        for pose in (read.pose_2d, found.pose_2d)
+    )
+    assert (after > before).all()
+    lifted = net.predict_from_poses(found.pose_2d)
+    torch.testing.assert_close(found.pose_3d, lifted.pose_3d)
+
+
+def test_all_published_weights_can_be_loaded() -> None:
+    paths = sorted(RESULTS.rglob(WEIGHTS))
+    assert paths
+    for path in paths:
+        net = load(path)
+        assert net.noise.shape == (net.skeleton.n_joints,)
 
 
 def test_batches_do_not_change_predictions() -> None:

@@ -131,7 +131,18 @@ def test_every_variant_runs_to_its_end(tiny_dataset: PoseDataset, variant: str) 
     assert ("sil" in last) == (not joint)
     assert {"D", "Omega", "redraw", "critic"} <= set(last)
     assert not pipeline.training
-    assert evaluate(pipeline, tiny_dataset.test)["metrics"]["error_2d_percent"] > 0
+    errors = evaluate(pipeline, tiny_dataset.test)["metrics"]
+    assert errors["error_2d_percent"] > 0
+    assert ("p_mpjpe_mm_as_seen" in errors) == (not joint)  # only puppets tell the noise
+    assert (pipeline.noise > 0).all() == (not joint)
+
+
+def test_refining_changes_no_network_and_can_be_left_out(tiny_dataset: PoseDataset) -> None:
+    refined, _ = run(tiny_dataset, tiny())
+    plain, _ = run(tiny_dataset, tiny(refine=False))
+    assert not plain.noise.any()
+    refined.noise.zero_()
+    assert_equal_weights(refined, plain)
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(
