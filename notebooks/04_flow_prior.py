@@ -574,8 +574,10 @@ figure_slider(
 )
 
 # %% [markdown]
-# Errors of $\Omega$ are not normal noise of known size: they come in whole limbs, and on pictures they
-# are larger than on puppets. What is left of the gain then, [the results](06_results.ipynb) measure.
+# Where poses are read so badly that the flow calls nearly all of them impossible (the last row), a few
+# steps of ascent do not lead back. And errors of $\Omega$ are not normal noise of known size: they come
+# in whole limbs, and on pictures they are larger than on puppets. What is left of the gain then,
+# [the results](06_results.ipynb) measure.
 #
 # ## What goes wrong, and how to see it
 #

@@ -424,8 +424,12 @@ else:
 
 # %% [markdown]
 # What is called right is still called so by a mean of twins where the network is unsure, and that costs depth:
-# the run of the usual cameras, which forgives and guesses, has the smaller P-MPJPE. A network that says how
-# sure it is of a side, and draws one twin whole, might have both; that is not built and not tried.
+# the run of the usual cameras, which forgives and guesses, has the smaller P-MPJPE. A network that draws one
+# twin whole and says how sure it is of having named it right might have both. We tried that once, briefly:
+# a head on Φ, taught on puppets by its log-loss, sides exchanged where it says so. Before cameras that look
+# down it named sides better than a coin and not better than insisting does. It is not in the library. Nor
+# does it help to ask the prior about the poses that a trained network reads: it nearly always agrees with
+# the naming, right or wrong. A network that has decided draws the pose that goes with its decision.
 #
 # Where the camera is nearly level, appearance would have to tell. Pictures do show the facing, in faces, hair
 # and shirt fronts: with labels, and with what little the usual cameras look down, the same networks in the
