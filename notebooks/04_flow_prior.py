@@ -560,16 +560,24 @@ def show_most_probable(sigma):
     return figure
 
 
+def describe_most_probable(sigma):
+    off = {
+        name: float(10 * (poses[sigma][j] - kept[j]).norm(dim=-1).mean())
+        for name, poses in (("read", read), ("found", found))
+    }
+    return (
+        f"A true pose, the same with noise of {10 * sigma:g} hip–head lengths on each joint, which "
+        f"is {off['read']:.2f} lengths off on average, and the most probable pose given that, "
+        f"{off['found']:.2f} off."
+    )
+
+
 figure_slider(
     show_most_probable,
     noises,
     label="noise",
     format=lambda sigma: f"{10 * sigma:g}",
-    describe=lambda sigma: (
-        f"A true pose, the same with noise of {10 * sigma:g} hip–head lengths on each joint, and the "
-        f"most probable pose given that: {float(10 * (found[sigma][j] - kept[j]).norm(dim=-1).mean()):.2f} "
-        f"lengths off on average, after {float(10 * (read[sigma][j] - kept[j]).norm(dim=-1).mean()):.2f}."
-    ),
+    describe=describe_most_probable,
     start=2,
 )
 
