@@ -15,8 +15,8 @@
 # # Other bodies
 #
 # **Goal.** To see that nothing in the method is about people, and how far it comes with others: the
-# same code and, but for the number of steps and the size of the pictures, the same settings learn
-# hands, four-legged animals and a desk lamp. From true 2D poses all of them are lifted well; from
+# same code and, but for the length of the training and the size of the pictures, the same settings
+# learn hands, four-legged animals and a desk lamp. From true 2D poses all of them are lifted well; from
 # pictures 2D poses are found, and depth is only as good as they are.
 #
 # **In the paper.** It evaluates on people and reports hands besides {cite}`sosa2023self`. It says
@@ -169,11 +169,12 @@ number_table(
 # %% [markdown]
 # ## From pictures
 #
-# The whole method with the settings that the people of this book were trained with, but for two
-# numbers. There are more steps. And pictures have twice the side, for a finger or a paw is a few
-# pixels wide even so; skeleton images are as large as before. Training takes a good while for each
-# body (the last column below has the seconds), so this page loads the weights that are committed with
-# their records. The commands that make them again:
+# The whole method with the settings that the people of this book were trained with, but for three
+# numbers. There are more steps. Pictures have twice the side, for a finger or a paw is a few pixels
+# wide even so; skeleton images are as large as before. And since such pictures take their time, fewer
+# are seen among the puppets (`picture_every`). Training takes a good while for each body (the last
+# column below has the seconds), so this page loads the weights that are committed with their records.
+# The commands that make them again:
 
 # %% tags=["hide-input"]
 shipped = {name: published_weights("other_bodies", "selfpose", name) for name in names}
