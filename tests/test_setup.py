@@ -231,7 +231,10 @@ def test_every_variant_of_every_experiment_trains() -> None:
     few = {"n_unlabelled": 16, "n_unpaired": 64, "n_test": 8}
     steps = dict.fromkeys(("flow_steps", "lift_steps", "side_steps", "omega_steps", "steps"), 2)
     batches = {"batch": 4, "flow_batch": 8, "lift_batch": 8}
-    dataset = load_embedded(**few, progress=False)
+    datasets = {
+        size: load_embedded(**few, image_size=size, progress=False)  # px
+        for size in (64, 128)
+    }
     seen = []
     for item in read_experiments():
         for variant in item.variants:
@@ -239,7 +242,7 @@ def test_every_variant_of_every_experiment_trains() -> None:
             config = run_config(run, preset="smoke").with_(**few, **steps, **batches)
             if config not in seen:
                 seen.append(config)
-                _, runner = train(dataset, config, progress=False)
+                _, runner = train(datasets[config.image_size], config, progress=False)
                 assert len(runner.history) > 1
     assert len(seen) > 20
 
