@@ -511,9 +511,12 @@ number_table(
 # $$ (eq-most-probable)
 #
 # where $y$ is what $\Omega$ read and $p$ the flow's density. Nobody labels pictures to find
-# $\sigma_j$: it is measured on puppets, whose poses are known, when a training ends. The maximum is
-# sought by a few steps of ascent from $y$. It is ours, not the paper's (`refine: false` leaves it
-# out; the variant `paper` has no puppets and so never has it).
+# $\sigma_j$: it is measured on puppets, whose poses are known, when a training ends. Three things are
+# simpler than they should be. Errors are taken against the root, which itself is trusted, and as
+# independent of each other. The flow scores the PCA code alone, so noise in what the PCA left out
+# stays. And the maximum is sought by a few steps of ascent from $y$: one near by, not the highest of
+# all. It is ours, not the paper's (`refine: false` leaves it out, as do the variants without
+# puppets, `paper` and `loose`).
 
 # %% tags=["hide-input"]
 show_source(log_posterior, most_probable_pose)
@@ -584,8 +587,8 @@ figure_slider(
 # %% [markdown]
 # Where poses are read so badly that the flow calls nearly all of them impossible (the last row), a few
 # steps of ascent do not lead back. And errors of $\Omega$ are not normal noise of known size: they come
-# in whole limbs, and on pictures they are larger than on puppets. What is left of the gain then,
-# [the results](06_results.ipynb) measure.
+# in whole limbs, and those on puppets need not be those on pictures. What is left of the gain then is
+# measured with [the results](06_results.ipynb) and for [other bodies](08_other_bodies.ipynb).
 #
 # ## What goes wrong, and how to see it
 #
@@ -596,7 +599,7 @@ figure_slider(
 #   at −200 nats.)
 # - **Collapse to the typical pose:** a flow's highest density lies at poses that hardly occur. If
 #   predictions score *higher* than real poses do, they have become bland; temperature zero above
-#   shows what they become.
+#   shows what they become. The most probable pose goes that way by design, as far as the noise lets it.
 # - **Numbers of two priors:** densities depend on the PCA's scale. Only compare poses under one prior.
 #
 # ## Exercise

@@ -107,6 +107,7 @@ class Config:
     refine
         Measure on puppets how far Ω errs at each joint, and lift the most probable pose given what
         it read and the flow prior. Without puppets nothing is measured, and nothing changed.
+        Comparisons of trainings leave it out, so that rows without puppets compare.
     supervised
         Train the supervised ceiling too, for the table of baselines.
     supervised_steps
@@ -390,6 +391,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "beta1": 0.5,
         "weight_D": 1.0,
         "picture_every": 1,
+        "refine": False,
     },
     # The seven terms with self-supervised help: see the book's page on choices.
     "selfpose": {},
@@ -401,6 +403,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "swap_background": False,
         "side_clips": False,
         "weight_D": 1.0,
+        "refine": False,
     },
 }
 

@@ -129,11 +129,19 @@ def predict_test(pipeline: PosePipeline, test: LabelledSet) -> Prediction:
     return pipeline.predict(test.images)
 
 
+def lift_from_pictures(
+    pipeline: PosePipeline, pose_2d: Float[Tensor, "N J 2"], test: LabelledSet
+) -> Float[Tensor, "N J 3"]:
+    """Λ on 2D poses in pixels of the test pictures, which need not be of the size trained at."""
+    scale = pipeline.architecture.image_size / int(test.images.shape[-1])
+    return pipeline.predict_from_poses(pose_2d * scale).pose_3d
+
+
 def errors_as_seen(
     pipeline: PosePipeline, pose_2d: Float[Tensor, "N J 2"], test: LabelledSet
 ) -> dict[str, float]:
     """Mean errors of 2D poses (pixels) as Ω read them, and of Λ on them."""
-    lifted = pipeline.predict_from_poses(pose_2d).pose_3d
+    lifted = lift_from_pictures(pipeline, pose_2d, test)
     seen = mean_errors(known_errors(pose_2d, lifted, test, pipeline.skeleton))
     kept = ("error_2d_percent", "error_2d_percent_side_tolerant", "p_mpjpe_mm", "n_mpjpe_mm")
     return {f"{name}_as_seen": seen[name] for name in kept if name in seen}
@@ -155,7 +163,7 @@ def evaluate(
     averages = mean_errors(values)
     if pipeline.phi is not None and test.knows_2d and test.knows_3d:
         named = metrics.best_labelling(prediction.pose_2d.cpu(), test.poses_2d, pipeline.skeleton)
-        lifted = pipeline.predict_from_poses(named).pose_3d.cpu().double()
+        lifted = lift_from_pictures(pipeline, named, test).cpu().double()
         given = metrics.p_mpjpe(lifted, test.poses_3d.double())
         averages["p_mpjpe_sides_given_mm"] = float(given.mean())
     if prediction.pose_2d_seen is not None:

@@ -201,14 +201,14 @@ def image_stage(
 
     @torch.no_grad()
     def noise_on_puppets(generator: torch.Generator) -> Tensor:
-        """How far the averaged Ω errs at each joint (J), plane units."""
+        """How far the averaged networks err at each joint (J), as the pipeline runs them."""
         read, true = [], []
         for _ in range(NOISE_BATCHES):
             view = pictures.draw_images(generator)
             pose = pictures.draw_poses(generator)
             seen = averaged["omega"](encode(averaged["phi"], view.image, config))
             puppet = paint(view, seen, pose, generator)
-            read.append(averaged["omega"](encode(averaged["phi"], puppet, config)))
+            read.append(averaged["omega"](averaged["phi"](puppet)))
             true.append(pose)
         seen_plane, true_plane = (pipeline.unit_to_plane(torch.cat(p)) for p in (read, true))
         return measure_noise(seen_plane, true_plane, skeleton)

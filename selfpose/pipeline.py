@@ -18,7 +18,8 @@ from selfpose.networks import Lifter, PoseRegressor, SkeletonEncoder
 from selfpose.posterior import most_probable_pose
 from selfpose.skeleton import Skeleton
 
-FORMAT = 1
+FORMAT = 2
+"""Of the weights file: 2 knows the ``noise``, 1 does not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +74,8 @@ class PosePipeline(nn.Module):
     with_images
         ``False`` leaves Φ and Ω out: lifting from 2D poses alone.
 
-    ``noise`` (J) is how far Ω errs at each joint, a standard deviation on the normalised plane
-    (:func:`selfpose.posterior.measure_noise`); zeros where that was not measured.
+    ``noise`` (J) is how far Ω errs at each joint against the root, a standard deviation on the
+    normalised plane (:func:`selfpose.posterior.measure_noise`); zeros where it was not measured.
     """
 
     noise: Tensor
@@ -131,7 +132,14 @@ class PosePipeline(nn.Module):
         return pixels / self.architecture.image_size
 
     def refine(self, poses: Float[Tensor, "b J 2"]) -> Float[Tensor, "b J 2"]:
-        """What Ω read → the most probable poses, both in pixels; needs the ``noise``."""
+        """What Ω read → the most probable poses, both in pixels.
+
+        Raises
+        ------
+        ValueError
+            If the ``noise`` was not measured.
+        """
+        poses = poses.to(self.device)
         root = self.skeleton.root
         seen = self.scale.pixels_to_plane(poses, root)
         found = most_probable_pose(seen, self.noise, self.flow, root=root)
@@ -174,6 +182,8 @@ class PosePipeline(nn.Module):
     def predict(self, images: UInt8[Tensor, "b 3 H W"], *, batch_size: int = 128) -> Prediction:
         """Pictures → skeleton images, 2D poses (pixels of the picture given), 3D poses.
 
+        Where the ``noise`` is known, what Ω read is refined before it is lifted (:meth:`refine`).
+
         Pictures of another size are resized to the size trained at; they must be square crops
         of one person at about the scale of the training pictures.
 
@@ -210,7 +220,10 @@ class PosePipeline(nn.Module):
             poses.append(self.omega(s) * size)
         seen = torch.cat(poses)
         refined = bool(self.noise.any())
-        lifted = self.predict_from_poses(self.refine(seen) if refined else seen)
+        chunks = seen.split(batch_size)
+        lifted = self.predict_from_poses(
+            torch.cat([self.refine(c) for c in chunks]) if refined else seen
+        )
         return Prediction(
             skeleton_image=torch.cat(skeleton_images),
             pose_2d=lifted.pose_2d * (height / size),
@@ -268,9 +281,9 @@ def load(
     if text is None:
         raise ValueError(f"{path}: a safetensors file, but not one that selfpose wrote")
     described = json.loads(text)
-    if described.get("format") != FORMAT:
+    if described.get("format") not in (1, FORMAT):
         raise ValueError(
-            f"{path}: weights format {described.get('format')}, this selfpose reads {FORMAT}"
+            f"{path}: weights format {described.get('format')}, this selfpose reads 1 to {FORMAT}"
         )
     # A field without a value states nothing, even one that other versions of the library had.
     stated = {name: value for name, value in described["skeleton"].items() if value is not None}

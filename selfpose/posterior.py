@@ -30,10 +30,11 @@ class Prior(Protocol):
 def measure_noise(
     seen: Float[Tensor, "b J 2"], true: Float[Tensor, "b J 2"], skeleton: Skeleton
 ) -> Float[Tensor, " J"]:
-    """Standard deviation of each joint's error, in both coordinates alike, from poses of puppets.
+    """Standard deviation of each joint's error against the root, in both coordinates alike.
 
-    Left and right are forgiven limb by limb, and medians taken: a pose read altogether wrongly
-    says nothing of how surely joints are read.
+    Poses are centred, so each joint's error holds the root's, and the root's own is
+    ``LEAST_NOISE``. Left and right are forgiven limb by limb, and medians taken: a pose read
+    altogether wrongly says nothing of how surely joints are read.
 
     Parameters
     ----------
@@ -52,7 +53,11 @@ def log_posterior(
     noise: Float[Tensor, " J"],
     prior: Prior,
 ) -> Float[Tensor, "*b"]:
-    """log p(u) − Σ_j ‖u_j − y_j‖² / (2σ_j²) of a pose u where y was seen, up to a constant."""
+    """log p(u) − Σ_j ‖u_j − y_j‖² / (2σ_j²) of a pose u where y was seen, up to a constant.
+
+    Nats; poses root-centred on the normalised plane. The errors of joints are taken as independent.
+    The flow scores a pose's PCA code, so what the PCA left out is held by the second sum alone.
+    """
     error = (pose - seen) / noise[:, None]
     return prior.log_prob(pose) - error.square().sum(dim=(-2, -1)) / 2
 
@@ -66,9 +71,10 @@ def most_probable_pose(
     steps: int = 40,
     rate: float = 0.1,
 ) -> Float[Tensor, "*b J 2"]:
-    """The pose u of highest :func:`log_posterior`, by ascent from the pose seen (Adam).
+    """The pose u of highest :func:`log_posterior` near the pose seen, by ascent from there (Adam).
 
-    Never a less probable one than was seen: where the ascent gains nothing, that is returned.
+    A few steps: no coordinate moves by more than about ``steps · rate`` standard deviations. Never
+    a less probable pose than was seen: where the ascent gains nothing, that is returned.
 
     Parameters
     ----------
@@ -93,17 +99,19 @@ def most_probable_pose(
             "every joint needs a positive standard deviation; measure them (measure_noise), or "
             f"lift the pose as it was seen. Got {noise.tolist()}"
         )
-    moved = noise[:, None].clone()
-    moved[root] = 0.0
-    shift = torch.zeros_like(seen, requires_grad=True)  # in standard deviations
-    ascent = torch.optim.Adam([shift], lr=rate)
-    with torch.enable_grad():
+    # Within inference mode nothing has a gradient, so it is left, and inputs copied out of it.
+    with torch.inference_mode(False), torch.enable_grad():
+        seen, noise = seen.clone(), noise.clone()
+        moved = noise[:, None].clone()
+        moved[root] = 0.0
+        shift = torch.zeros_like(seen, requires_grad=True)  # in standard deviations
+        ascent = torch.optim.Adam([shift], lr=rate)
         for _ in range(steps):
             worth = log_posterior(seen + moved * shift, seen, noise, prior)
             (shift.grad,) = torch.autograd.grad(-worth.sum(), shift)
             ascent.step()
     with torch.no_grad():
-        found = seen + moved * shift
+        found = seen + moved * shift.detach()
         before, after = (log_posterior(u, seen, noise, prior) for u in (seen, found))
         return torch.where((after > before)[..., None, None], found, seen)
 

@@ -50,7 +50,6 @@ BEFORE: dict[str, Any] = {
     "puppet_forgiving": 1.0,
     "camera_elevation": 10.0,
     "data_seed": 0,
-    "refine": False,
 }
 """Parameters that older records do not name, and what they were before they could be chosen."""
 
@@ -232,7 +231,9 @@ def read_record(path: str | Path) -> Record:
 
 def with_later_parameters(parameters: dict[str, Any]) -> dict[str, Any]:
     """Parameters of a record, and what those were that it does not name (:data:`BEFORE`)."""
-    return {**BEFORE, **parameters}
+    # Lifting from true 2D poses has nothing to refine, so that its runs compare, old and new.
+    refine = parameters.get("input") == "poses"
+    return {**BEFORE, "refine": refine, **parameters}
 
 
 def _records_below(root: Path) -> Iterator[Record]:

@@ -161,6 +161,8 @@ class Snapshots:
 class Album(nn.Module):
     """Takes the snapshots of a training; its buffers go into the checkpoint with the networks.
 
+    They show what Ω read, and Λ on that: nothing is refined while a training goes on.
+
     Parameters
     ----------
     images

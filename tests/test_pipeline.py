@@ -123,6 +123,15 @@ def test_batches_do_not_change_predictions() -> None:
     torch.testing.assert_close(lifted.pose_3d, whole.pose_3d)
 
 
+def test_batches_do_not_change_refined_predictions() -> None:
+    torch.manual_seed(0)
+    net, x = small(), pictures(7)
+    net.noise.fill_(0.02)
+    net.flow.pca.scale.fill_(0.01)
+    whole, parts = net.predict(x), net.predict(x, batch_size=3)
+    torch.testing.assert_close(parts.pose_2d, whole.pose_2d, rtol=0, atol=0.01)
+
+
 def test_pictures_of_another_size_give_poses_in_their_own_pixels() -> None:
     net = small()
     x = functional.interpolate(torch.rand(2, 3, 4, 4), (32, 32), mode="bilinear")

@@ -7,7 +7,13 @@ import torch
 
 from selfpose._typing import Tensor
 from selfpose.flow import FlowPrior
-from selfpose.posterior import log_posterior, measure_noise, most_probable_pose
+from selfpose.posterior import (
+    LEAST_NOISE,
+    MEDIAN_OF_RAYLEIGH,
+    log_posterior,
+    measure_noise,
+    most_probable_pose,
+)
 from selfpose.skeleton import HUMAN_17
 
 
@@ -78,9 +84,11 @@ def test_noise_is_measured_with_sides_forgiven() -> None:
     error[:, HUMAN_17.root] = 0  # else every joint has the root's error too
     seen = true + error
     seen[::2] = seen[::2][:, list(HUMAN_17.flip)]
+    seen[::9] = 0.1 * torch.randn(seen[::9].shape, generator=generator)  # read altogether wrongly
     noise = measure_noise(seen, true, HUMAN_17)
+    assert noise[HUMAN_17.root] == torch.tensor(LEAST_NOISE)
     others = [j for j in range(17) if j != HUMAN_17.root]
-    torch.testing.assert_close(noise[others], sd[others], rtol=0.06, atol=0)
+    torch.testing.assert_close(noise[others], sd[others], rtol=0.15, atol=0)
 
 
 def test_a_noise_of_zero_is_refused() -> None:
@@ -91,4 +99,25 @@ def test_a_noise_of_zero_is_refused() -> None:
 
 def test_the_median_of_errors_is_that_of_rayleigh() -> None:
     lengths = torch.randn(20000, 2, generator=torch.Generator().manual_seed(0)).norm(dim=-1)
-    assert math.isclose(float(lengths.median()), math.sqrt(2 * math.log(2)), rel_tol=0.02)
+    assert math.isclose(float(lengths.median()), MEDIAN_OF_RAYLEIGH, rel_tol=0.02)
+
+
+def test_inference_mode_is_no_hindrance() -> None:
+    torch.manual_seed(0)
+    prior, noise, seen = Normal(centred(), 0.03), torch.full((5,), 0.02), centred(4)
+    with torch.inference_mode():
+        found = most_probable_pose(1 * seen, 1 * noise, prior, root=0)
+    torch.testing.assert_close(found, most_probable_pose(seen, noise, prior, root=0))
+
+
+def test_where_the_prior_has_no_answer_the_pose_is_left_as_it_was_seen() -> None:
+    torch.manual_seed(0)
+
+    class Broken(Normal):
+        def log_prob(self, pose: Tensor) -> Tensor:
+            return super().log_prob(pose) + torch.tensor([0.0, torch.nan, 0.0, 0.0])
+
+    seen, noise = centred(4), torch.full((5,), 0.02)
+    found = most_probable_pose(seen, noise, Broken(centred(), 0.03), root=0)
+    assert torch.equal(found[1], seen[1])
+    assert (found[[0, 2, 3]] != seen[[0, 2, 3]]).any(dim=(-2, -1)).all()

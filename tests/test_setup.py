@@ -12,6 +12,7 @@ import yaml
 
 from selfpose.config import Config
 from selfpose.data.embedded import load_embedded
+from selfpose.data.protocol import PoseDataset
 from selfpose.data.readers import READERS
 from selfpose.data.source_names import FILES, SOURCES
 from selfpose.notebooks import repository_root
@@ -231,10 +232,7 @@ def test_every_variant_of_every_experiment_trains() -> None:
     few = {"n_unlabelled": 16, "n_unpaired": 64, "n_test": 8}
     steps = dict.fromkeys(("flow_steps", "lift_steps", "side_steps", "omega_steps", "steps"), 2)
     batches = {"batch": 4, "flow_batch": 8, "lift_batch": 8}
-    datasets = {
-        size: load_embedded(**few, image_size=size, progress=False)  # px
-        for size in (64, 128)
-    }
+    datasets: dict[int, PoseDataset] = {}  # by the size of their pictures
     seen = []
     for item in read_experiments():
         for variant in item.variants:
@@ -242,7 +240,10 @@ def test_every_variant_of_every_experiment_trains() -> None:
             config = run_config(run, preset="smoke").with_(**few, **steps, **batches)
             if config not in seen:
                 seen.append(config)
-                _, runner = train(datasets[config.image_size], config, progress=False)
+                size = config.image_size
+                if size not in datasets:
+                    datasets[size] = load_embedded(**few, image_size=size, progress=False)
+                _, runner = train(datasets[size], config, progress=False)
                 assert len(runner.history) > 1
     assert len(seen) > 20
 
