@@ -193,7 +193,7 @@ table(pictured, "facing_right_percent", "facing right, %", floors[1:])
 
 # %% [markdown]
 # Runs that measured the noise of $\Omega$ on puppets lift not what it read, but the [most probable
-# pose](04_flow_prior.ipynb) given that ({eq}`eq-most-probable`). What it changes, on the same pictures,
+# pose](04_flow_prior.ipynb) given that, {eq}`eq-most-probable`. What it changes, on the same pictures,
 # with the same networks, in this build and in the published records of people:
 
 # %% tags=["hide-input"]
