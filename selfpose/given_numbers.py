@@ -234,17 +234,19 @@ def _quote(given: Given, *, root: Path) -> Quote:
     return quoted(records, given.options["field"], **options)
 
 
-def link_given_numbers(markdown: str, *, page: str, root: Path) -> str:
+def link_given_numbers(markdown: str, declared: list[Given], *, page: str, root: Path) -> str:
     """A page's Markdown in which numbers that were declared as a record's lead to that record.
 
     Parameters
     ----------
     markdown
         The whole page or a part of it; what it does not say is passed over.
+    declared
+        The declarations of all pages (:func:`read_given`).
     page, root
         Its path in the repository, as the declarations name it, and the repository.
     """
-    for given in read_given(root):
+    for given in declared:
         if given.page != page or given.kind != "record":
             continue
         # the words as they stand in the source, where lines break

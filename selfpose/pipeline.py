@@ -220,10 +220,8 @@ class PosePipeline(nn.Module):
             poses.append(self.omega(s) * size)
         seen = torch.cat(poses)
         refined = bool(self.noise.any())
-        chunks = seen.split(batch_size)
-        lifted = self.predict_from_poses(
-            torch.cat([self.refine(c) for c in chunks]) if refined else seen
-        )
+        given = torch.cat([self.refine(y) for y in seen.split(batch_size)]) if refined else seen
+        lifted = self.predict_from_poses(given)
         return Prediction(
             skeleton_image=torch.cat(skeleton_images),
             pose_2d=lifted.pose_2d * (height / size),

@@ -269,6 +269,9 @@ def stage(
     """
     import nbformat
 
+    # late: it imports torch, which Snakemake need not wait for when it reads this module
+    from selfpose.given_numbers import link_given_numbers, read_given
+
     root, executed, out = Path(root or repository_root()), Path(executed), Path(out)
     for name in ("_config.yml", "_toc.yml"):
         if not (root / name).is_file():
@@ -298,11 +301,13 @@ def stage(
     (out / "_config.yml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     shutil.copy(root / "_toc.yml", out)
     shutil.copytree(root / "book", out / "book")
+    declared = read_given(root)
     for name in documents:
         if name not in notebooks:
             page = out / f"{name}.md"
             text = page.read_text(encoding="utf-8")
-            page.write_text(_linked(text, f"{name}.md", root), encoding="utf-8")
+            linked = link_given_numbers(text, declared, page=f"{name}.md", root=root)
+            page.write_text(linked, encoding="utf-8")
     runs = Path(runs) if runs else executed.parent / "runs"
     # everything below book/assets becomes _static/…
     _stage_records([runs, root / "results"], out / "book" / "assets" / "records")
@@ -315,20 +320,15 @@ def stage(
         target.parent.mkdir(parents=True, exist_ok=True)
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
-                cell.source = _linked(cell.source, f"{name}.py", root)
+                cell.source = link_given_numbers(
+                    cell.source, declared, page=f"{name}.py", root=root
+                )
         nbformat.write(_dressed(notebook), target)
     return out
 
 
 def _dressed(notebook: Any) -> Any:
     return strip_run_metadata(scale_figures(for_readers(tell_duration(notebook))))
-
-
-def _linked(markdown: str, page: str, root: Path) -> str:
-    # late, as below
-    from selfpose.given_numbers import link_given_numbers
-
-    return link_given_numbers(markdown, page=page, root=root)
 
 
 def _stage_records(folders: Iterable[Path], out: Path) -> None:

@@ -284,11 +284,12 @@ def test_a_number_of_a_record_leads_there_in_the_page(tmp_path: Path) -> None:
     given = f"  - text: an error of {error} mm\n    record: run/record.json\n"
     write(tmp_path, GIVEN, f"book/a.md:\n{given}    field: metrics.p_mpjpe_mm\n")
     page = f"It has an error\nof {error} mm, and {error} mm again."
-    linked = link_given_numbers(page, page="book/a.md", root=tmp_path)
+    declared = read_given(tmp_path)
+    linked = link_given_numbers(page, declared, page="book/a.md", root=tmp_path)
     assert linked.startswith('It has an error\nof <a class="record"')
     assert f">{error}</a> mm, and {error} mm again." in linked
     assert plain_text(linked) == plain_text(page)
-    assert link_given_numbers(page, page="book/b.md", root=tmp_path) == page
+    assert link_given_numbers(page, declared, page="book/b.md", root=tmp_path) == page
 
 
 def test_names_stand_for_what_the_library_holds(tmp_path: Path) -> None:
