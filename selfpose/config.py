@@ -94,9 +94,11 @@ class Config:
     puppet_forgiving
         The fraction of ``steps`` during which a puppet's left and right may be exchanged. Below 1,
         Φ and Ω first learn where joints are, then which way a body faces, for cameras that show it.
+    limb_thickness
+        How thick puppets and the body that ``sil`` compares with the foreground are. ``fitted``:
+        to the spectrum of silhouettes, before any pose is seen. ``learned``: with Φ.
     silhouette_gamma
-        γ from which the thickness of each limb is learnt, for the body that ``sil`` compares with
-        the foreground.
+        γ of every limb from which that begins.
     side_steps, side_noise, side_start
         Training steps of the prior on sides; the largest noise on its poses (plane units); the
         fraction of ``steps`` at which its term begins.
@@ -187,6 +189,7 @@ class Config:
     augment: bool = True
     swap_background: bool = True
     puppet_forgiving: float = 1.0
+    limb_thickness: Literal["fitted", "learned"] = "fitted"
     silhouette_gamma: float = 600.0
     side_steps: int = 1000
     side_noise: float = 0.012
@@ -392,6 +395,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "weight_D": 1.0,
         "picture_every": 1,
         "refine": False,
+        "limb_thickness": "learned",
     },
     # The seven terms with self-supervised help: see the book's page on choices.
     "selfpose": {},
@@ -404,6 +408,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "side_clips": False,
         "weight_D": 1.0,
         "refine": False,
+        "limb_thickness": "learned",
     },
 }
 

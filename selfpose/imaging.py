@@ -34,25 +34,37 @@ from selfpose.sides import SidePrior, side_loss
 from selfpose.skeleton import Skeleton
 from selfpose.snapshots import Album
 from selfpose.stages import Stage
+from selfpose.thickness import fit_thickness
 from selfpose.views import Pictures, View
 
 DECISIONS = 8
 """How often clips decide their sides in the course of a training."""
 NOISE_BATCHES = 32
 """Batches of puppets on which the noise of each joint is measured when a training ends."""
+SILHOUETTES = 512
+"""Silhouettes from which the thickness of limbs is fitted."""
 R1_EVERY = 4
 """Steps between two evaluations of D's gradient penalty, which then counts four times."""
 
 
 class Thickness(nn.Module):
-    """How thick each limb is: a body drawn with it should cover the silhouette. Learnt with Φ.
+    """How thick each limb is: a body drawn with it should cover the silhouette.
 
-    One number a bone for the whole data set, γ of that limb, from a common start.
+    One number a bone for the whole data set, γ of that limb: fitted before the first step, or
+    learnt with Φ from a common start.
     """
 
     def __init__(self, n_bones: int, gamma: float) -> None:
         super().__init__()
         self.log_gamma = nn.Parameter(torch.full((n_bones,), math.log(gamma)))
+
+    @torch.no_grad()
+    def fit(self, pictures: Pictures, skeleton: Skeleton, generator: torch.Generator) -> None:
+        """Set it to what silhouettes and unpaired poses tell (:func:`fit_thickness`)."""
+        start = float(self.log_gamma[0].exp())
+        shapes = pictures.draw_silhouettes(SILHOUETTES, generator)
+        gamma = fit_thickness(shapes, pictures.poses, skeleton, start=start, generator=generator)
+        self.log_gamma.copy_(gamma.log())
 
     def forward(self, pose: Float[Tensor, "b J 2"], skeleton: Skeleton, size: int) -> Tensor:
         return draw_bones(pose, list(skeleton.bones), size=size, gamma=self.log_gamma.exp())
@@ -127,6 +139,8 @@ def image_stage(
         skeleton_size=config.skeleton_size, channels=config.channels, width=config.width_d
     ).to(device)
     thickness = Thickness(skeleton.n_bones, config.silhouette_gamma).to(device)
+    learned = config.limb_thickness == "learned"
+    thickness.log_gamma.requires_grad_(learned)
     sides = ClipSides(len(pictures.images), skeleton.n_joints).to(device)
     if prior is not None and config.side_clips:
         check_clips(pictures.sequence)
@@ -134,8 +148,9 @@ def image_stage(
     groups: list[dict[str, Any]] = [
         {"params": list(phi.parameters()), "lr": config.lr_phi},
         {"params": list(omega.parameters()), "lr": config.lr_omega},
-        {"params": list(thickness.parameters()), "lr": config.lr_thickness},
     ]
+    if learned:
+        groups.append({"params": list(thickness.parameters()), "lr": config.lr_thickness})
     if joint:
         groups.append({"params": list(pipeline.lifter.parameters()), "lr": config.lift_lr})
     ours = torch.optim.Adam(groups, betas=(config.beta1, 0.99))
@@ -227,6 +242,8 @@ def image_stage(
         if number == 0:
             first_lifter.load_state_dict(pipeline.lifter.state_dict())
             averaged.load_state_dict(live.state_dict())
+            if not learned and pictures.shows_foreground:
+                thickness.fit(pictures, skeleton, generator)
             if album is not None:
                 album.take(0, pipeline, averaged)
         decay_rate(ours, number, config.steps)

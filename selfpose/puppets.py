@@ -41,7 +41,8 @@ def sample_limb_colours(
 
     A colour read outside the foreground, and each bone's with probability ``chance``, is replaced
     by that of a random pixel of the foreground: while ``pose`` is still wrong, puppets wear the
-    person's colours in disorder. A limb and its mirror twin wear the same.
+    person's colours in disorder. A limb and its mirror twin wear the same. Foreground is what is so
+    by more than a half.
 
     Parameters
     ----------
@@ -53,6 +54,8 @@ def sample_limb_colours(
         Of the draws, on the CPU.
     """
     b, n_bones, device = len(image), skeleton.n_bones, image.device
+    # A foreground is never quite zero, and of a small body the rest of the picture adds up.
+    foreground = (foreground > 0.5).to(image.dtype)
     bones = torch.tensor(skeleton.bones, device=device)
     start, end = pose[:, bones[:, 0], None], pose[:, bones[:, 1], None]
     spots = start + (end - start) * pose.new_tensor(ALONG)[:, None]  # (b, B, 2, xy)

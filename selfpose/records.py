@@ -231,9 +231,10 @@ def read_record(path: str | Path) -> Record:
 
 def with_later_parameters(parameters: dict[str, Any]) -> dict[str, Any]:
     """Parameters of a record, and what those were that it does not name (:data:`BEFORE`)."""
-    # Lifting from true 2D poses has nothing to refine, so that its runs compare, old and new.
-    refine = parameters.get("input") == "poses"
-    return {**BEFORE, "refine": refine, **parameters}
+    # Lifting from true 2D poses knows neither, so that its runs compare, old and new.
+    lifting = parameters.get("input") == "poses"
+    later = {"refine": lifting, "limb_thickness": "fitted" if lifting else "learned"}
+    return {**BEFORE, **later, **parameters}
 
 
 def _records_below(root: Path) -> Iterator[Record]:

@@ -10,6 +10,7 @@ from selfpose.config import Config
 from selfpose.data.protocol import PoseDataset
 from selfpose.foreground import static_foreground
 from selfpose.pipeline import images_to_input
+from selfpose.thickness import solid
 
 RESIDENT_BYTES = 8 * 2**30
 """Pictures up to this many bytes are moved to the device as a whole."""
@@ -50,6 +51,17 @@ class Pictures:
         """Backgrounds (b, 3, H, H) in [−1, 1], without a person."""
         rows = torch.randint(len(self.backgrounds), (self.config.batch,), generator=generator)
         return images_to_input(self.take(self.backgrounds, rows))
+
+    @property
+    def shows_foreground(self) -> bool:
+        """Whether static cameras tell the body from what is behind it, and a term asks for it."""
+        return self.foreground is not None
+
+    def draw_silhouettes(self, n: int, generator: torch.Generator) -> Tensor:
+        """Solid foregrounds (n, H, H), 0 or 1, of pictures as they were taken."""
+        assert self.foreground is not None
+        rows = torch.randint(len(self.images), (n,), generator=generator)
+        return solid(self.take(self.foreground, rows)).float()
 
     def draw_change(self, n: int, generator: torch.Generator) -> ViewChange:
         """Random changes of view; mirrored only where that gives a body of the same kind."""
