@@ -52,7 +52,7 @@ check_parameters(
 # %% tags=["hide-input"]
 import torch
 
-from selfpose import imaging, losses, puppets, sides
+from selfpose import imaging, losses, puppets, sides, thickness
 from selfpose.config import Config
 from selfpose.evaluation import errors, predict_test
 from selfpose.figures import joint_bars, prediction_figure
@@ -118,8 +118,8 @@ show_source(losses.regressor_loss, losses.redrawing_loss)
 #   and what differs from it is the person. A thickly drawn κ(Ω(s)) is compared with that
 #   silhouette. Its gradient reaches Φ through Ω, but not Ω's weights.
 # - `puppet`: a picture that we paint ourselves. An unpaired pose $u$ is given the depths that Λ says
-#   it has, limbs as thick as `sil` found them, the colours that a picture shows along the limbs that
-#   Ω saw in it, and a background that the medians gave. Nothing of that is a label, but the pose of
+#   it has, limbs as thick as silhouettes say (below), the colours that a picture shows along the limbs
+#   that Ω saw in it, and a background that the medians gave. Nothing of that is a label, but the pose of
 #   the puppet is known, for we chose it.
 # - `distil`: on the same puppets Λ learns to lift what Ω sees, errors and all, as it lifts $u$.
 # - `side`: for every pose there is a twin, the same stick figure with left and right exchanged.
@@ -142,9 +142,28 @@ show_source(losses.regressor_loss, losses.redrawing_loss)
 # $\ell(u) = \lVert y - u \rVert^2 + \lVert s - \kappa(u) \rVert^2$. No gradient flows through $r$.
 # With `puppet_forgiving` below 1, $r = 1$ from that share of the steps on: Φ finds the joints, and must then
 # find out which way a body faces. [When it goes wrong](09_diagnosis.ipynb) says when it can.
+#
+# How thick are the limbs of a puppet, and of the body that `sil` draws? Nobody says, and it must not be
+# learnt from poses that are still wrong: thick limbs cover a silhouette best while they stand in the
+# wrong place, and puppets with thick limbs hide their own joints. So it is measured before the first
+# step, from sets alone. Let $S$ be the silhouettes and $\kappa_g(u)$ the drawing of an unpaired pose with
+# one $\gamma$ for each limb, made solid. Then
+#
+# $$
+# g = \operatorname*{arg\,min}_g \sum_f \lvert f \rvert^2 \bigl( P_S(f) - P_g(f) \bigr)^2,
+# \qquad P(f) = \operatorname{E} \lvert \mathcal{F}[\cdot](f) \rvert^2,
+# $$ (eq-thickness)
+#
+# over frequencies $f$ in cycles a picture: a mean power spectrum does not know where a body stands, and
+# hardly which moments were taken, but thin limbs have finer outlines than thick ones. The factor lets
+# outlines count beside bulk. A small weight on the variance of $\log g$ keeps limbs that the spectrum
+# says nothing of near the others.
 
 # %% tags=["hide-input"]
 show_source(losses.puppet_loss, puppets.draw_puppets)
+
+# %% tags=["hide-input"]
+show_source(thickness.edge_spectrum, thickness.fit_thickness)
 
 # %% tags=["hide-input"]
 show_source(losses.silhouette_loss, losses.distillation_loss, sides.side_loss, sides.clip_log_odds)
@@ -205,7 +224,7 @@ number_table(
 # %% [markdown]
 # Five pictures, and the puppets that are painted from them with poses of other people. The limbs'
 # colours were read along the *true* joints here, since these networks are untrained; in the
-# training they are read along Ω's.
+# training they are read along Ω's. Their thickness is the one of {eq}`eq-thickness`, from all pictures.
 
 # %% mystnb={"figure": {"caption": "Above: pictures. Below: puppets in their colours, posed as unpaired poses, before backgrounds of other cameras.", "name": "fig-puppets"}, "image": {"alt": "Two rows of five small pictures: generated people above, and below figures made of round limbs in the same colours and other poses."}} tags=["hide-input"]
 draw = torch.Generator().manual_seed(seed)
@@ -213,6 +232,13 @@ front, scenes = static_foreground(demo.unlabelled.images, demo.unlabelled.sequen
 some = torch.arange(0, 320, 64) + 20  # one of each clip
 x = demo.unlabelled.images[some].float() / 255
 pose = demo.unpaired[some] / demo.image_size
+gamma = thickness.fit_thickness(
+    thickness.solid(front).float(),
+    demo.unpaired / demo.image_size,
+    demo.skeleton,
+    start=600.0,
+    generator=draw,
+)
 colour = puppets.sample_limb_colours(
     x,
     front[some, None].float() / 255,
@@ -223,7 +249,7 @@ colour = puppets.sample_limb_colours(
 figure, cover = puppets.draw_puppets(
     pose,
     torch.zeros_like(pose[..., 0]),
-    puppets.vary_radius(torch.full((demo.skeleton.n_bones,), 0.028), 5, generator=draw),
+    puppets.vary_radius(puppets.half_brightness_radius(gamma), 5, generator=draw),
     colour,
     puppets.draw_light(5, generator=draw),
     demo.skeleton.bones,

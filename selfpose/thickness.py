@@ -13,7 +13,7 @@ from selfpose.render import draw_bones
 from selfpose.skeleton import Skeleton
 
 SIZE = 64
-"""Side at which spectra are compared, pixels."""
+"""Side at which spectra are compared, pixels, unless pictures are smaller."""
 SHARPNESS = 12.0
 """Slope of the step that makes a drawing's soft limbs solid."""
 EVENNESS = 0.01
@@ -77,7 +77,8 @@ def fit_thickness(
             "anything move before the static cameras? Otherwise set limb_thickness=learned, or "
             "drop the terms sil, puppet and distil"
         )
-    aim = edge_spectrum(functional.adaptive_avg_pool2d(shapes[:, None], SIZE)[:, 0])
+    size = min(SIZE, shapes.shape[-1])
+    aim = edge_spectrum(functional.adaptive_avg_pool2d(shapes[:, None], size)[:, 0])
     log_gamma = torch.full((skeleton.n_bones,), start, device=poses.device).log()
     twins = list(skeleton.flipped_bones)
     with torch.enable_grad():
@@ -86,7 +87,7 @@ def fit_thickness(
         for _ in range(steps):
             rows = torch.randint(len(poses), (batch,), generator=generator).to(poses.device)
             even = (log_gamma + log_gamma[twins]) / 2
-            drawn = draw_bones(poses[rows], list(skeleton.bones), size=SIZE, gamma=even.exp())
+            drawn = draw_bones(poses[rows], list(skeleton.bones), size=size, gamma=even.exp())
             found = edge_spectrum(torch.sigmoid(SHARPNESS * (drawn - 0.5)))
             miss = (found - aim).square().sum() / aim.square().sum()
             loss = miss + EVENNESS * even.var(correction=0)

@@ -66,6 +66,21 @@ def test_distil_teaches_the_lifter_and_nothing_else(tiny_dataset: PoseDataset) -
     assert same(ends[0]["omega"], ends[1]["omega"])
 
 
+@pytest.mark.parametrize("how", ["fitted", "learned"])
+def test_thickness_is_fitted_once_or_learnt(tiny_dataset: PoseDataset, how: str) -> None:
+    _, training = stage(tiny_dataset, config(drop=("D", "side"), limb_thickness=how))
+    start = weights(training.modules["thickness"])
+    training.step(0, step_generator(0, "images", 0))
+    first = weights(training.modules["thickness"])
+    for number in range(1, 4):
+        training.step(number, step_generator(0, "images", number))
+    last = weights(training.modules["thickness"])
+    assert not same(start, first)
+    assert same(first, last) == (how == "fitted")
+    spread = {name: float(value.std()) for name, value in last.items()}
+    assert all(value > 0 for value in spread.values())  # each limb has its own
+
+
 def test_on_the_same_puppets_the_lifter_comes_nearer_to_its_teacher(
     tiny_dataset: PoseDataset,
 ) -> None:
