@@ -154,7 +154,7 @@ def evaluate(
 
     From pictures also ``p_mpjpe_sides_given_mm``: Λ on the predicted 2D poses whose left and right
     the truth has put right, limb by limb: what they would be worth without that fault. And of
-    pipelines that lift the most probable pose, the errors of what Ω read: ``…_as_seen``.
+    pipelines that lift the expected pose, the errors of what Ω read: ``…_as_seen``.
     ``prediction`` is the pipeline's of the test set, where it is at hand.
     """
     if prediction is None:

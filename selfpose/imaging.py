@@ -303,7 +303,7 @@ def image_stage(
             for kept, new in zip(averaged.parameters(), live.parameters(), strict=True):
                 kept.lerp_(new, 1 - rate)
         if last and config.refine and config.weight("puppet"):
-            pipeline.noise.copy_(noise_on_puppets(generator))
+            pipeline.know(noise_on_puppets(generator), dataset.unpaired)
         if album is not None:
             album.take(number + 1, pipeline, averaged)
         return numbers(terms | others)

@@ -15,11 +15,13 @@ from selfpose.camera import DEPTH_OFFSET, REFERENCE_LENGTH_2D, PixelScale, lift
 from selfpose.files import write_whole
 from selfpose.flow import FlowPrior
 from selfpose.networks import Lifter, PoseRegressor, SkeletonEncoder
-from selfpose.posterior import most_probable_pose
-from selfpose.skeleton import Skeleton
+from selfpose.posterior import HARDER, expected_pose
+from selfpose.skeleton import Skeleton, mirror_pose
 
-FORMAT = 2
-"""Of the weights file: 2 knows the ``noise``, 1 does not."""
+FORMAT = 3
+"""Of the weights file: 1 knows no ``noise``, 2 no ``poses`` beside it."""
+KNOWN_POSES = 8192
+"""A pipeline keeps at most so many of the unpaired poses."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +29,8 @@ class Prediction:
     """What the three networks say of a batch of pictures.
 
     ``skeleton_image`` is ``None`` where 2D poses were given instead of pictures. ``pose_2d`` is
-    what was lifted: what Ω read, or, of pipelines that know their ``noise``, the most probable pose
-    given that and the flow prior; ``pose_2d_seen`` then holds what Ω read.
+    what was lifted: what Ω read, or, of pipelines that know their ``noise``, the pose to be
+    expected given that; ``pose_2d_seen`` then holds what Ω read.
     """
 
     skeleton_image: Tensor | None  # s, (b, K, h, h) in (0, 1)
@@ -76,9 +78,12 @@ class PosePipeline(nn.Module):
 
     ``noise`` (J) is how far Ω errs at each joint against the root, a standard deviation on the
     normalised plane (:func:`selfpose.posterior.measure_noise`); zeros where it was not measured.
+    ``poses`` (n, J, 2) are unpaired poses kept beside it, root-centred on the plane, in half
+    precision; none where there is no noise to weigh them by.
     """
 
     noise: Tensor
+    poses: Tensor
 
     def __init__(
         self,
@@ -116,6 +121,13 @@ class PosePipeline(nn.Module):
             width=a.flow_width,
         )
         self.register_buffer("noise", torch.zeros(skeleton.n_joints))
+        self.register_buffer("poses", torch.zeros(0, skeleton.n_joints, 2, dtype=torch.float16))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *how: Any) -> None:
+        """As every module, and with as many ``poses`` as there are."""
+        if (poses := state_dict.get(f"{prefix}poses")) is not None:
+            self.poses = torch.empty_like(poses, device=self.device)
+        super()._load_from_state_dict(state_dict, prefix, *how)
 
     @property
     def device(self) -> torch.device:
@@ -131,18 +143,31 @@ class PosePipeline(nn.Module):
         pixels = length * (self.scale.length_px / REFERENCE_LENGTH_2D)
         return pixels / self.architecture.image_size
 
+    def know(self, noise: Float[Tensor, " J"], unpaired: Float[Tensor, "n J 2"]) -> None:
+        """Keep what :meth:`refine` needs: the noise, and some of the unpaired poses (pixels)."""
+        n = min(len(unpaired), KNOWN_POSES)
+        even = torch.linspace(0, len(unpaired) - 1, n, dtype=torch.float64).round().long()
+        plane = self.scale.pixels_to_plane(unpaired[even.to(unpaired.device)], self.skeleton.root)
+        self.noise.copy_(noise)
+        self.poses = plane.to(self.noise.device, torch.float16)
+
     def refine(self, poses: Float[Tensor, "b J 2"]) -> Float[Tensor, "b J 2"]:
-        """What Ω read → the most probable poses, both in pixels.
+        """What Ω read → the poses to be expected given that, both in pixels.
+
+        Bodies with sides are expected mirrored as well.
 
         Raises
         ------
         ValueError
-            If the ``noise`` was not measured.
+            If the ``noise`` was not measured, or no poses are known.
         """
         poses = poses.to(self.device)
         root = self.skeleton.root
+        known = self.poses.float()
+        if self.skeleton.has_sides:
+            known = torch.cat([known, mirror_pose(known, self.skeleton)])
         seen = self.scale.pixels_to_plane(poses, root)
-        found = most_probable_pose(seen, self.noise, self.flow, root=root)
+        found = expected_pose(seen, HARDER * self.noise, known)
         return self.scale.plane_to_pixels(found, poses[..., root, :])
 
     @torch.no_grad()
@@ -219,7 +244,7 @@ class PosePipeline(nn.Module):
             skeleton_images.append(s)
             poses.append(self.omega(s) * size)
         seen = torch.cat(poses)
-        refined = bool(self.noise.any())
+        refined = len(self.poses) > 0
         given = torch.cat([self.refine(y) for y in seen.split(batch_size)]) if refined else seen
         lifted = self.predict_from_poses(given)
         return Prediction(
@@ -279,7 +304,7 @@ def load(
     if text is None:
         raise ValueError(f"{path}: a safetensors file, but not one that selfpose wrote")
     described = json.loads(text)
-    if described.get("format") not in (1, FORMAT):
+    if described.get("format") not in range(1, FORMAT + 1):
         raise ValueError(
             f"{path}: weights format {described.get('format')}, this selfpose reads 1 to {FORMAT}"
         )
@@ -297,7 +322,9 @@ def load(
         scale=PixelScale(length_px=described["length_px"]),
         with_images=described["with_images"],
     )
-    tensors.setdefault("noise", pipeline.noise)  # weights of before it was measured
+    # Weights of before the one was measured, or the other kept.
+    tensors.setdefault("noise", pipeline.noise)
+    tensors.setdefault("poses", pipeline.poses)
     pipeline.load_state_dict(tensors)
     return pipeline.to(device).eval()
 
