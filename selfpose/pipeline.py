@@ -167,7 +167,7 @@ class PosePipeline(nn.Module):
         if self.skeleton.has_sides:
             known = torch.cat([known, mirror_pose(known, self.skeleton)])
         seen = self.scale.pixels_to_plane(poses, root)
-        found = expected_pose(seen, HARDER * self.noise, known)
+        found = expected_pose(seen, HARDER * self.noise, known, width=self.noise)
         return self.scale.plane_to_pixels(found, poses[..., root, :])
 
     @torch.no_grad()

@@ -44,14 +44,17 @@ def measure_noise(
 
 
 def expected_pose(
-    seen: Float[Tensor, "*b J 2"], noise: Float[Tensor, " J"], poses: Float[Tensor, "n J 2"]
+    seen: Float[Tensor, "*b J 2"],
+    noise: Float[Tensor, " J"],
+    poses: Float[Tensor, "n J 2"],
+    *,
+    width: Float[Tensor, " J"],
 ) -> Float[Tensor, "*b J 2"]:
     """E[u | y]: the mean of the poses that may have been read as y, each by how well it explains y.
 
-    A pose is taken to be one of those given, anywhere in the plane, its joints moved by normal
-    noise; and what is read to be that with the same noise once more. So the poses given have a
-    normal kernel about each joint as wide as the reading is unsure, which needs no width of its own
-    to be chosen, and the mean has a closed form.
+    A pose is taken to be one of those given, anywhere in the plane, with each joint moved by a
+    normal kernel; and what is read to be that with normal noise. The mean has a closed form: one of
+    the poses given, or a mixture of near ones, and from there a part of the way back to y.
 
     Parameters
     ----------
@@ -61,10 +64,12 @@ def expected_pose(
         σ, the standard deviation of each joint's error (plane units), all positive.
     poses
         Poses of such bodies; where they stand does not matter.
+    width
+        Standard deviation of the kernel about each joint (plane units).
 
     Returns
     -------
-    Half-way between y and the weighted mean of the poses. The root moves like other joints.
+    The expected poses, where y is in the plane. The root moves like other joints.
 
     Raises
     ------
@@ -78,7 +83,7 @@ def expected_pose(
         )
     if not len(poses):
         raise ValueError("no poses to expect one of; lift the pose as it was seen")
-    precision = 1 / (2 * noise.square())  # of what was read about a pose given
+    precision = 1 / (noise.square() + width.square())  # of what is read about a pose given
     share = (precision / precision.sum())[:, None]
     centre = (share * seen).sum(dim=-2, keepdim=True)
     about = poses - (share * poses).sum(dim=-2, keepdim=True)
@@ -86,7 +91,7 @@ def expected_pose(
     y = (scale * (seen - centre)).reshape(-1, 2 * len(noise))
     weight = (-torch.cdist(y, (scale * about).flatten(1)).square() / 2).softmax(dim=-1)
     mean = (weight @ about.flatten(1)).reshape(seen.shape) + centre
-    return (seen + mean) / 2
+    return mean + (width.square() * precision)[:, None] * (seen - mean)
 
 
 __all__ = ["HARDER", "expected_pose", "measure_noise"]

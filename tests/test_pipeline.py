@@ -98,6 +98,7 @@ def test_with_known_noise_the_expected_pose_is_lifted(tmp_path: Path) -> None:
         net.scale.pixels_to_plane(read.pose_2d, HUMAN_17.root),
         HARDER * net.noise,
         torch.cat([plane, mirror_pose(plane, HUMAN_17)]),
+        width=net.noise,
     )
     shape = net.scale.pixels_to_plane(found.pose_2d, HUMAN_17.root)
     torch.testing.assert_close(shape, root_centred(expected, HUMAN_17.root), atol=1e-4, rtol=0)

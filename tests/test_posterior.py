@@ -16,13 +16,13 @@ def some(*shape: int) -> Tensor:
     return 0.1 * torch.randn(*shape, 5, 2)
 
 
-def test_of_one_pose_it_is_half_way_to_where_that_fits_best() -> None:
+def test_of_one_pose_it_is_between_what_is_read_and_where_that_fits_best() -> None:
     torch.manual_seed(0)
     seen, pose = some(3), some(1)
-    found = expected_pose(seen, NOISE, pose)
+    found = expected_pose(seen, 2 * NOISE, pose, width=NOISE)
     share = (NOISE**-2 / (NOISE**-2).sum())[:, None]
     placed = pose + (share * (seen - pose)).sum(dim=1, keepdim=True)
-    torch.testing.assert_close(found, (seen + placed) / 2)
+    torch.testing.assert_close(found, placed + (seen - placed) / 5)
 
 
 def test_it_is_the_mean_of_the_posterior() -> None:
@@ -30,30 +30,35 @@ def test_it_is_the_mean_of_the_posterior() -> None:
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)
     known, noise = 0.03 * torch.randn(3, 2, 2), torch.tensor([0.03, 0.05])
+    width = torch.tensor([0.02, 0.04])
     seen = torch.tensor([[0.01, 0.02], [0.05, -0.03]])
     n = 400_000
     which = torch.randint(3, (n,), generator=generator)
     # Anywhere in the plane: a wide normal stands for it.
     shift = 0.4 * torch.randn(n, 1, 2, generator=generator)
-    pose = known[which] + noise[:, None] * torch.randn(n, 2, 2, generator=generator) + shift
+    pose = known[which] + width[:, None] * torch.randn(n, 2, 2, generator=generator) + shift
     log_weight = -((seen - pose) / noise[:, None]).square().sum(dim=(1, 2)) / 2
     mean = (log_weight.softmax(0)[:, None, None] * pose).sum(dim=0)
-    torch.testing.assert_close(expected_pose(seen, noise, known), mean, atol=2e-3, rtol=0)
+    torch.testing.assert_close(
+        expected_pose(seen, noise, known, width=width), mean, atol=2e-3, rtol=0
+    )
 
 
 def test_where_bodies_stand_does_not_matter() -> None:
     torch.manual_seed(0)
     seen, poses, shift = some(4), some(20), torch.randn(4, 1, 2)
-    there = expected_pose(seen + shift, NOISE, poses + torch.randn(20, 1, 2))
-    torch.testing.assert_close(there, expected_pose(seen, NOISE, poses) + shift, atol=1e-5, rtol=0)
+    there = expected_pose(seen + shift, NOISE, poses + torch.randn(20, 1, 2), width=NOISE)
+    torch.testing.assert_close(
+        there, expected_pose(seen, NOISE, poses, width=NOISE) + shift, atol=1e-5, rtol=0
+    )
 
 
 def test_units_do_not_matter() -> None:
     torch.manual_seed(0)
     seen, poses = some(2, 3), some(20)
-    large = expected_pose(1000 * seen, 1000 * NOISE, 1000 * poses)
+    large = expected_pose(1000 * seen, 1000 * NOISE, 1000 * poses, width=1000 * NOISE)
     torch.testing.assert_close(
-        large, 1000 * expected_pose(seen, NOISE, poses), rtol=1e-4, atol=1e-2
+        large, 1000 * expected_pose(seen, NOISE, poses, width=NOISE), rtol=1e-4, atol=1e-2
     )
 
 
@@ -61,8 +66,10 @@ def test_poses_that_are_read_well_stay_and_others_go_to_the_mean_pose() -> None:
     torch.manual_seed(0)
     poses = some(50)
     true = poses[:8] + 0.001 * torch.randn(8, 5, 2)
-    torch.testing.assert_close(expected_pose(true, 0.01 * NOISE, poses), true, atol=2e-3, rtol=0)
-    vague = expected_pose(true, 1e4 * NOISE, poses)
+    torch.testing.assert_close(
+        expected_pose(true, 0.01 * NOISE, poses, width=0.01 * NOISE), true, atol=2e-3, rtol=0
+    )
+    vague = expected_pose(true, 1e4 * NOISE, poses, width=1e4 * NOISE)
     shapes = 2 * vague - true  # without the half that is what was read
     torch.testing.assert_close(shapes - shapes[:, :1], (shapes - shapes[:, :1])[:1].expand(8, 5, 2))
 
@@ -86,12 +93,12 @@ def test_noise_is_measured_with_sides_forgiven() -> None:
 def test_a_noise_of_zero_is_refused() -> None:
     noise = torch.tensor([0.01, 0.0, 0.01, 0.01, 0.01])
     with pytest.raises(ValueError, match="positive standard deviation"):
-        expected_pose(some(), noise, some(3))
+        expected_pose(some(), noise, some(3), width=NOISE)
 
 
 def test_no_poses_are_refused() -> None:
     with pytest.raises(ValueError, match="no poses"):
-        expected_pose(some(), NOISE, some(0))
+        expected_pose(some(), NOISE, some(0), width=NOISE)
 
 
 def test_the_median_of_errors_is_that_of_rayleigh() -> None:
