@@ -192,8 +192,8 @@ table(
 table(pictured, "facing_right_percent", "facing right, %", floors[1:])
 
 # %% [markdown]
-# Runs that measured the noise of $\Omega$ on puppets lift not what it read, but the [most probable
-# pose](04_flow_prior.ipynb) given that, {eq}`eq-most-probable`. What it changes, on the same pictures,
+# Runs that measured the noise of $\Omega$ on puppets lift not what it read, but the [expected
+# pose](04_flow_prior.ipynb) given that, {eq}`eq-expected`. What it changes, on the same pictures,
 # with the same networks, in this build and in the published records of people:
 
 # %% tags=["hide-input"]
@@ -212,7 +212,7 @@ linked_groups(
     {
         f"{title}, {how}": f"metrics.{name}{ending}"
         for title, name in REFINED.items()
-        for how, ending in (("as read", "_as_seen"), ("most probable", ""))
+        for how, ending in (("as read", "_as_seen"), ("expected", ""))
     },
     first="runs",
     digits=2,

@@ -223,10 +223,9 @@ linked_groups(
 )
 
 # %% [markdown]
-# *As read* is what $\Omega$ read, and $\Lambda$ on that. The columns beside it are of the [most
-# probable pose](04_flow_prior.ipynb) given that, which is what is lifted. It is the likelier body, not
-# always the nearer one: P-MPJPE, which looks at the shape of a body, gains; 2D error and N-MPJPE, which
-# mind where it is and how it is turned, may lose a little.
+# *As read* is what $\Omega$ read, and $\Lambda$ on that. The columns beside it are of the [expected
+# pose](04_flow_prior.ipynb) given that, which is what is lifted. P-MPJPE, which looks at the shape of a
+# body, gains most; N-MPJPE, which minds how it is turned, moves little.
 
 # %% tags=["hide-input"]
 below = {
@@ -371,16 +370,15 @@ linked_groups(
 #   elevation of a few tens of degrees. Hands that point anywhere break that: here forearms are
 #   within some 40° of the vertical. For others turn the pictures, or expect depth to suffer.
 # - **Fingers that run into one.** A hand has 20 bones in a small space. Drawn as thick as a person's
-#   limbs, they fill the skeleton images of the figure above with one white patch: $\Omega$ reads where
-#   the hand is and which way it points, and guesses the fingers. In trials of this length, thinner
-#   lines, neighbouring fingers in different channels, pictures cropped about the hand, and pictures
-#   of twice the side (those of this page, in a shorter training) did not cure it. The larger pictures
-#   improved the lamp in 2D and 3D, the quadruped in 2D alone, and the hand in nothing. Puppets of hands
-#   have fingers like sausages, for a thickness learnt while fingers are in the wrong places covers the
-#   palm with them; told the true thickness, which no user knows, a trial came out better by a little.
-#   And a hand comes out of a sleeve, which moves before the background as the hand does and is no limb
-#   of any puppet: the wrist is read too low. What hands want, we think, is puppets that look like
-#   hands. (These trials left no records.)
+#   limbs, they fill the skeleton images of the figure above with one white patch, and fingers are the
+#   part that $\Omega$ reads worst. In trials, thinner lines, neighbouring fingers in different channels and
+#   pictures cropped about the hand did not help. What did was puppets that look more like hands: their
+#   fingers were like sausages as long as thickness was learnt from poses that were still wrong, and their
+#   colours partly those of the background. Now limbs are [measured](05_full_training.ipynb) before any
+#   pose is seen ({eq}`eq-thickness`). It could be better still: the palm, which has no bones to fill it,
+#   and the sleeve, which moves as the hand does and is no limb of any puppet, make the measured fingers
+#   too thick; told the true thickness, which no user knows, a trial came out better again.
+#   (These trials left no records.)
 # - **Head or tail?** An animal's outline is nearly the same from both ends. Where the quadruped is
 #   wrong by much, it mostly looks the other way.
 # - **Mirrors.** A right hand in a mirror is a left one. Showing a body without mirror pairs mirrored,
