@@ -434,7 +434,7 @@ else:
 #
 # Where the camera is nearly level, appearance would have to tell. Pictures do show the facing, in faces, hair
 # and shirt fronts: with labels, and with what little the usual cameras look down, the same networks in the
-# preset `standard` name 77 % of the pictures right.
+# preset `standard` name 76 % of the pictures right.
 # What is missing is a first hint that is right much more often than wrong. We tried clips that decide
 # together (`side_clips`), which turn a share above a half into a larger one but cannot make one out of a
 # half; a prior that
