@@ -509,9 +509,11 @@ number_table(
 # $y$, to be $u$ with a normal error of standard deviation $\sigma_j$. Then
 #
 # $$
-# \hat y_j = \bar u_j + \frac{h_j^2}{h_j^2 + \sigma_j^2} \, (y_j - \bar u_j), \qquad
-# \bar u = \sum_i \omega_i \, u^{(i)}, \qquad
-# \omega_i \propto \exp \Bigl( - \sum_j \frac{\lVert y_j - u^{(i)}_j \rVert^2}{2 (h_j^2 + \sigma_j^2)} \Bigr) ,
+# \begin{aligned}
+# \hat y_j &= \bar u_j + \frac{h_j^2}{h_j^2 + \sigma_j^2} \, (y_j - \bar u_j), \qquad
+# \bar u = \sum_i \omega_i \, u^{(i)}, \\
+# \omega_i &\propto \exp \Bigl( - \sum_j \frac{\lVert y_j - u^{(i)}_j \rVert^2}{2 (h_j^2 + \sigma_j^2)} \Bigr) ,
+# \end{aligned}
 # $$ (eq-expected)
 #
 # with each $u^{(i)}$ put where it fits $y$ best. It is the mean of all poses that may have been read as
@@ -597,7 +599,8 @@ figure_slider(
 )
 
 # %% [markdown]
-# The last columns are what the flow, which took no part, thinks of both. Errors of $\Omega$ are not
+# Where joints are read more surely than the unpaired poses lie apart, there is nothing to gain. The last
+# columns are what the flow, which took no part, thinks of both. Errors of $\Omega$ are not
 # normal noise of known size, though: they come in whole limbs, and those on puppets need not be those on
 # pictures. What is left of the gain then is measured with [the results](06_results.ipynb) and for
 # [other bodies](08_other_bodies.ipynb).
