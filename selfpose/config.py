@@ -65,7 +65,8 @@ class Config:
     omega_steps
         Steps of Ω alone, on drawings of unpaired poses, before the pictures.
     steps, batch, lr_phi, lr_omega, lr_d, lr_thickness, beta1
-        The training on pictures; ``beta1`` is Adam's, for Φ, Ω and D.
+        The training on pictures; ``beta1`` is Adam's, for Φ, Ω and D; ``lr_thickness`` counts where
+        ``limb_thickness`` is learned.
     picture_every
         Puppets are seen at every step; pictures, and with them D, the redrawing, ``sil`` and
         ``side``, at every so many.
