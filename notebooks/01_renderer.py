@@ -392,7 +392,7 @@ figure
 number_table(
     {
         "skeleton images": {"γ": config.gamma, "side (px)": config.skeleton_size},
-        "limbs of the silhouette term, at the start": {
+        "where the fit of limbs to silhouettes begins": {
             "γ": config.silhouette_gamma,
             "side (px)": config.skeleton_size,
         },

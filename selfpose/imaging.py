@@ -242,7 +242,8 @@ def image_stage(
         if number == 0:
             first_lifter.load_state_dict(pipeline.lifter.state_dict())
             averaged.load_state_dict(live.state_dict())
-            if not learned and pictures.shows_foreground:
+            needed = config.weight("sil") or config.weight("puppet")
+            if needed and not learned and pictures.shows_foreground:
                 thickness.fit(pictures, skeleton, generator)
             if album is not None:
                 album.take(0, pipeline, averaged)

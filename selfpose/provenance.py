@@ -96,8 +96,11 @@ def rerun_command(record: Record) -> str:
     words = ["train", *(w for k in ("input", "preset", "variant") for w in (f"--{k}", own[k]))]
     words += [*places, "--seed", str(record["seed"])]
     words += ["--experiment", record["experiment"]]
+    # The commit to check out knows no parameter that came later than the record.
+    stated = record.get("stated") or list(record["parameters"])
     for name, value in changed_parameters(record).items():
-        words += ["--set", f"{name}={json.dumps(value)}"]
+        if name in stated:
+            words += ["--set", f"{name}={json.dumps(value)}"]
     return shlex.join([".venv/bin/selfpose", *words, "--out", "build/again"])
 
 
@@ -267,7 +270,13 @@ def _runs_table(records: list[Record]) -> str:
 def _again(record: Record) -> str:
     command = f"<code>{html.escape(rerun_command(record))}</code>"
     if record.get("commit"):
-        return f"<code>git checkout {html.escape(record['commit'][:7])}</code>, then {command}"
+        command = f"<code>git checkout {html.escape(record['commit'][:7])}</code>, then {command}"
+    if later := record.get("evaluated"):
+        commit = html.escape(str(later["commit"])[:7])
+        command += (
+            f" trains these networks; their errors, and the poses that the weights carry, are of "
+            f"<code>{commit}</code>, where they were evaluated again"
+        )
     return command
 
 

@@ -1,9 +1,9 @@
 """Pictures painted from what the method has: the person of a picture, posed as an unpaired pose.
 
-Ours, not the paper's. A puppet has limbs of one thickness each (learnt with the silhouettes), the
-colours that the picture shows along the limbs that Ω found in it, the depths that Λ gives the
-unpaired pose, and the static camera's background. Its pose is known, for we chose it, so Φ and Ω
-can be told where they are wrong, without any label of any picture.
+Ours, not the paper's. A puppet has limbs of one thickness each (measured from silhouettes, or
+learnt with ``sil``), the colours that the picture shows along the limbs that Ω found in it, the
+depths that Λ gives the unpaired pose, and the static camera's background. Its pose is known, for we
+chose it, so Φ and Ω can be told where they are wrong, without any label of any picture.
 """
 
 import math

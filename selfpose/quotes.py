@@ -38,7 +38,7 @@ def record_name(record: Record) -> str:
     ``dataset-preset/experiment/variant/seed0-1a2b3c4d``. The folder that it was read from is no
     part of it, nor whether parameters that came later were filled in.
     """
-    content = {key: value for key, value in record.items() if key != "path"}
+    content = {key: value for key, value in record.items() if key not in ("path", "stated")}
     content["parameters"] = with_later_parameters(record["parameters"])
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
     parts = (

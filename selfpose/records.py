@@ -247,10 +247,17 @@ def read_records(root: str | Path) -> list[Record]:
     """Every record below a folder, each with its folder as ``path`` (relative to the root).
 
     Parameters that came later than a record are filled in (:data:`BEFORE`), so that old and new
-    runs can be told apart in one table.
+    runs can be told apart in one table; those that it named itself are ``stated``.
     """
     below = _records_below(Path(root))
-    return [{**r, "parameters": with_later_parameters(r["parameters"])} for r in below]
+    return [
+        {
+            **r,
+            "parameters": with_later_parameters(r["parameters"]),
+            "stated": sorted(r["parameters"]),
+        }
+        for r in below
+    ]
 
 
 def published_records(folder: str | Path | None = None) -> list[Record]:

@@ -29,8 +29,8 @@ def solid(foreground: UInt8[Tensor, "n H W"]) -> Bool[Tensor, "n H W"]:
 def edge_spectrum(shapes: Float[Tensor, "n H H"]) -> Float[Tensor, "F G"]:
     """Mean power spectrum times frequency, which weighs outlines more than bulk.
 
-    Frequencies in cycles a picture, horizontal ones from zero up; pictures are padded to twice
-    their side, so that nothing wraps around.
+    Pictures are padded to twice their side, so that nothing wraps around. Frequencies in cycles a
+    padded picture, horizontal ones from zero up.
     """
     size = 2 * shapes.shape[-1]
     power = torch.fft.rfft2(shapes, s=(size, size)).abs().square().mean(dim=0)

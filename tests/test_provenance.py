@@ -302,3 +302,16 @@ def test_every_run_of_the_matrix_is_listed_once_with_its_link_or_its_command(
         assert (record_link(cell.record, cell.row) if cell.record else cell.command) in page
     known = {record_name(r): r for r in (done, beside)}
     assert all(quote_from_attributes(a, known).text == shown for a, shown in quotes_in(page))
+
+
+def test_a_command_to_run_again_names_no_parameter_that_came_later() -> None:
+    """The commit that it is to be given at would not know it."""
+    record = next(
+        r
+        for r in published_records()
+        if (r["dataset"], r["preset"], r["experiment"]) == ("embedded", "quick", "end_to_end")
+        and "limb_thickness" not in r["stated"]
+    )
+    assert "limb_thickness" not in rerun_command(record)
+    named = {**record, "stated": [*record["stated"], "limb_thickness"]}
+    assert "limb_thickness" in rerun_command(named)
