@@ -154,7 +154,7 @@ show_source(losses.regressor_loss, losses.redrawing_loss)
 # \qquad P(f) = \operatorname{E} \lvert \mathcal{F}[\cdot](f) \rvert^2,
 # $$ (eq-thickness)
 #
-# over frequencies $f$ in cycles a picture: a mean power spectrum does not know where a body stands, and
+# over frequencies $f$ in cycles a padded picture: a mean power spectrum does not know where a body stands, and
 # hardly which moments were taken, but thin limbs have finer outlines than thick ones. The factor lets
 # outlines count beside bulk. A small weight on the variance of $\log g$ keeps limbs that the spectrum
 # says nothing of near the others.

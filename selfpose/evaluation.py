@@ -10,6 +10,7 @@ from selfpose._typing import Float, Int, Tensor
 from selfpose.camera import lift
 from selfpose.cycle import FixedElevation, rotation_cycle
 from selfpose.data.protocol import LabelledSet, PoseDataset
+from selfpose.data.rows import even_rows
 from selfpose.pipeline import PosePipeline, Prediction, images_to_input
 from selfpose.render import draw_skeleton
 from selfpose.skeleton import Skeleton
@@ -193,7 +194,7 @@ def monitored(n: int) -> Int[Tensor, " m"]:
 
     Data sets stand ordered by clip or trial, so the first ones would be those of a few people.
     """
-    return torch.linspace(0, n - 1, min(n, MONITORED), dtype=torch.float64).round().long()
+    return torch.from_numpy(even_rows(n, most=MONITORED))
 
 
 def some_unpaired(dataset: PoseDataset) -> Float[Tensor, "m J 2"]:

@@ -148,9 +148,8 @@ def image_stage(
     groups: list[dict[str, Any]] = [
         {"params": list(phi.parameters()), "lr": config.lr_phi},
         {"params": list(omega.parameters()), "lr": config.lr_omega},
+        {"params": list(thickness.parameters()), "lr": config.lr_thickness},
     ]
-    if learned:
-        groups.append({"params": list(thickness.parameters()), "lr": config.lr_thickness})
     if joint:
         groups.append({"params": list(pipeline.lifter.parameters()), "lr": config.lift_lr})
     ours = torch.optim.Adam(groups, betas=(config.beta1, 0.99))
@@ -242,8 +241,7 @@ def image_stage(
         if number == 0:
             first_lifter.load_state_dict(pipeline.lifter.state_dict())
             averaged.load_state_dict(live.state_dict())
-            needed = config.weight("sil") or config.weight("puppet")
-            if needed and not learned and pictures.shows_foreground:
+            if not learned and (config.weight("sil") or config.weight("puppet")):
                 thickness.fit(pictures, skeleton, generator)
             if album is not None:
                 album.take(0, pipeline, averaged)

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from selfpose._typing import Float, Tensor, UInt8
 from selfpose.camera import DEPTH_OFFSET, REFERENCE_LENGTH_2D, PixelScale, lift
+from selfpose.data.rows import even_rows
 from selfpose.files import write_whole
 from selfpose.flow import FlowPrior
 from selfpose.networks import Lifter, PoseRegressor, SkeletonEncoder
@@ -145,9 +146,8 @@ class PosePipeline(nn.Module):
 
     def know(self, noise: Float[Tensor, " J"], unpaired: Float[Tensor, "n J 2"]) -> None:
         """Keep what :meth:`refine` needs: the noise, and some of the unpaired poses (pixels)."""
-        n = min(len(unpaired), KNOWN_POSES)
-        even = torch.linspace(0, len(unpaired) - 1, n, dtype=torch.float64).round().long()
-        plane = self.scale.pixels_to_plane(unpaired[even.to(unpaired.device)], self.skeleton.root)
+        rows = torch.from_numpy(even_rows(len(unpaired), most=KNOWN_POSES)).to(unpaired.device)
+        plane = self.scale.pixels_to_plane(unpaired[rows], self.skeleton.root)
         self.noise.copy_(noise)
         self.poses = plane.to(self.noise.device, torch.float16)
 

@@ -274,7 +274,7 @@ def _again(record: Record) -> str:
     if later := record.get("evaluated"):
         commit = html.escape(str(later["commit"])[:7])
         command += (
-            f" trains these networks; their errors, and the poses that the weights carry, are of "
+            " trains these networks; their errors, and the poses that the weights carry, are of "
             f"<code>{commit}</code>, where they were evaluated again"
         )
     return command

@@ -52,11 +52,6 @@ class Pictures:
         rows = torch.randint(len(self.backgrounds), (self.config.batch,), generator=generator)
         return images_to_input(self.take(self.backgrounds, rows))
 
-    @property
-    def shows_foreground(self) -> bool:
-        """Whether static cameras tell the body from what is behind it, and a term asks for it."""
-        return self.foreground is not None
-
     def draw_silhouettes(self, n: int, generator: torch.Generator) -> Tensor:
         """Solid foregrounds (n, H, H), 0 or 1, of pictures as they were taken."""
         assert self.foreground is not None
