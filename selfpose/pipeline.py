@@ -21,7 +21,7 @@ from selfpose.skeleton import Skeleton, mirror_pose
 
 FORMAT = 3
 """Of the weights file: 1 knows no ``noise``, 2 no ``poses`` beside it."""
-KNOWN_POSES = 8192
+KNOWN_POSES = 3072
 """A pipeline keeps at most so many of the unpaired poses."""
 
 
