@@ -99,7 +99,7 @@ class Config:
         How thick puppets and the body that ``sil`` compares with the foreground are. ``fitted``:
         to the spectrum of silhouettes, before any pose is seen. ``learned``: with Φ.
     silhouette_gamma
-        γ of every limb from which that begins.
+        γ of every limb that fitting or learning their thickness begins with.
     side_steps, side_noise, side_start
         Training steps of the prior on sides; the largest noise on its poses (plane units); the
         fraction of ``steps`` at which its term begins.

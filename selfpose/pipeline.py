@@ -1,6 +1,7 @@
 """Φ → Ω → Λ: from a picture to a 3D pose, and the trained networks on disk."""
 
 import json
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -322,6 +323,12 @@ def load(
         scale=PixelScale(length_px=described["length_px"]),
         with_images=described["with_images"],
     )
+    if described["format"] == 2 and tensors["noise"].any():
+        warnings.warn(
+            f"{path}: weights format 2 holds the noise of Ω but none of the unpaired poses, so "
+            "poses are lifted as they were read; the weights of a new training refine them first",
+            stacklevel=2,
+        )
     # Weights of before the one was measured, or the other kept.
     tensors.setdefault("noise", pipeline.noise)
     tensors.setdefault("poses", pipeline.poses)

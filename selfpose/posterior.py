@@ -26,9 +26,9 @@ def measure_noise(
 ) -> Float[Tensor, " J"]:
     """Standard deviation of each joint's error against the root, in both coordinates alike.
 
-    Poses are centred, so each joint's error holds the root's; the root is given that of the surest
-    joint. Left and right are forgiven limb by limb, and medians taken: a pose read altogether
-    wrongly says nothing of how surely joints are read.
+    Poses are centred, so each joint's error holds the root's and comes out a little too large; the
+    root is given that of the surest joint. Left and right are forgiven limb by limb, and medians
+    taken: a pose read altogether wrongly says nothing of how surely joints are read.
 
     Parameters
     ----------

@@ -16,6 +16,8 @@ SIZE = 64
 """Side at which spectra are compared, pixels, unless pictures are smaller."""
 SHARPNESS = 12.0
 """Slope of the step that makes a drawing's soft limbs solid."""
+MOST_COVERED = 0.7
+"""No body covers more of its pictures, on average: then it is the background that moves."""
 EVENNESS = 0.01
 """Weight of the variance of log γ over bones: what the spectrum does not tell is near the mean."""
 
@@ -69,13 +71,19 @@ def fit_thickness(
     Raises
     ------
     ValueError
-        If the silhouettes are empty.
+        If the silhouettes are empty, or cover nearly all of the pictures.
     """
-    if not shapes.any():
+    covered = float(shapes.mean())
+    if not 0 < covered < MOST_COVERED:
+        wrong = (
+            "are empty. Does anything move before the static cameras?"
+            if not covered
+            else f"cover {covered:.0%} of the picture, more than a body does. Do the cameras move, "
+            "or are their backgrounds not those of these pictures?"
+        )
         raise ValueError(
-            f"no limb can be measured: all of the {len(shapes)} silhouettes are empty. Does "
-            "anything move before the static cameras? Otherwise set limb_thickness=learned, or "
-            "drop the terms sil, puppet and distil"
+            f"no limb can be measured: the {len(shapes)} silhouettes {wrong} Otherwise set "
+            "limb_thickness=learned, or drop the terms sil, puppet and distil"
         )
     size = min(SIZE, shapes.shape[-1])
     aim = edge_spectrum(functional.adaptive_avg_pool2d(shapes[:, None], size)[:, 0])

@@ -1,5 +1,6 @@
 """From pictures to poses, and weights on disk: whole, readable, of the right body."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -203,6 +204,20 @@ def test_save_and_load_round_trip(tmp_path: Path, with_images: bool) -> None:
     if with_images:
         x = pictures()
         assert torch.equal(back.predict(x).pose_3d, net.predict(x).pose_3d)
+
+
+def test_weights_with_noise_but_no_poses_say_that_they_refine_nothing(tmp_path: Path) -> None:
+    net, path = small(), tmp_path / "w.safetensors"
+    net.flow.pca.fit(torch.randn(100, 34))
+    net.noise.fill_(0.01)
+    save(net, path)
+    with safetensors.safe_open(path, framework="pt") as file:
+        described = json.loads(file.metadata()["selfpose"])
+    tensors = {k: v for k, v in safetensors.torch.load_file(path).items() if k != "poses"}
+    text = json.dumps(described | {"format": 2})
+    safetensors.torch.save_file(tensors, path, metadata={"selfpose": text})
+    with pytest.warns(UserWarning, match="format 2.*lifted as they were read"):
+        assert load(path).predict(pictures()).pose_2d_seen is None
 
 
 def test_missing_weights_are_named(tmp_path: Path) -> None:

@@ -69,8 +69,10 @@ def test_solid_drops_specks_and_keeps_shapes() -> None:
     assert not kept[11].any()
 
 
-def test_empty_silhouettes_say_what_to_do() -> None:
-    with pytest.raises(ValueError, match="limb_thickness=learned"):
-        fit_thickness(
-            torch.zeros(5, 16, 16), forks(4), FORK, start=600.0, generator=torch.Generator()
-        )
+@pytest.mark.parametrize(
+    ("share", "said"), [(0.0, "are empty.*anything move"), (0.9, "cover 90%.*Do the cameras move")]
+)
+def test_silhouettes_of_no_body_say_what_to_do(share: float, said: str) -> None:
+    shapes = torch.full((5, 16, 16), share)
+    with pytest.raises(ValueError, match=f"{said}.*limb_thickness=learned"):
+        fit_thickness(shapes, forks(4), FORK, start=600.0, generator=torch.Generator())
