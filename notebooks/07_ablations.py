@@ -469,6 +469,11 @@ ablation_figure(evidence("ablation_images"))
 # of D that suits the full method; `drop_puppet_strong_D` gives D the weight 1. `one_channel` has no left
 # and right to exchange, so it lacks `side` too. `paper` changes many parts at once. What these rows lose
 # is not the share of one part.
+#
+# All rows but one lift poses as they were read, so that rows with and without puppets compare: without
+# puppets nothing says how far Ω errs. `refined` is the full method as it is used elsewhere, with the [expected
+# pose](04_flow_prior.ipynb) lifted. `learned_thickness` learns how thick limbs are beside Φ, as runs of the
+# questions below do, which were made before limbs were [measured](05_full_training.ipynb).
 
 # %% [markdown]
 # ### How strongly should Ω redraw?

@@ -51,9 +51,9 @@ from selfpose.evaluation import errors, predict_test
 from selfpose.figures import joint_bars, prediction_figure, prediction_rows
 from selfpose.pages import linked_groups, number_table, show_source
 from selfpose.pipeline import load
-from selfpose.plots import picture_row, stack_figures, use_style
+from selfpose.plots import learning_curves, picture_row, stack_figures, use_style
 from selfpose.provenance import provenance_box
-from selfpose.records import published_weights
+from selfpose.records import published_records, published_weights, read_history
 from selfpose.runs import DataChoice, run_experiment
 from selfpose.skeleton import HUMAN_17
 from selfpose.training import fitting_components
@@ -193,10 +193,20 @@ display(
 if missing := [name for name, found in shipped.items() if found is None]:
     display(Markdown(f"*Not yet published: {', '.join(missing)}.*"))
 shipped = {name: found for name, found in shipped.items() if found is not None}
+# Every published run of each, with the same parameters but for the seed.
+trained = {
+    name: [
+        r
+        for r in published_records()
+        if (r["experiment"], r["dataset"], r["variant"]) == ("other_bodies", name, "selfpose")
+        and {**r["parameters"], "seed": 0} == {**record["parameters"], "seed": 0}
+    ]
+    for name, (_, record) in shipped.items()
+}
 
 # %% tags=["hide-input"]
 linked_groups(
-    {name: [record] for name, (_, record) in shipped.items()},
+    trained,
     {
         "picture, px": "parameters.image_size",
         "steps": "parameters.steps",
@@ -212,7 +222,7 @@ linked_groups(
 
 # %% tags=["hide-input"]
 linked_groups(
-    {name: [record] for name, (_, record) in shipped.items()},
+    trained,
     {
         "P-MPJPE as read, mm": "metrics.p_mpjpe_mm_as_seen",
         "P-MPJPE, mm": "metrics.p_mpjpe_mm",
@@ -231,16 +241,17 @@ linked_groups(
 below = {
     error: [
         name
-        for name, (_, record) in shipped.items()
-        if record["metrics"][error] < record["baselines"]["mean_pose"][error]
+        for name, found in trained.items()
+        if all(r["metrics"][error] < r["baselines"]["mean_pose"][error] for r in found)
     ]
     for error in ("error_2d_percent", "p_mpjpe_mm", "n_mpjpe_mm")
 }
 said = {error: ", ".join(names) or "none of them" for error, names in below.items()}
 display(
     Markdown(
-        f"Below the mean pose in 2D: {said['error_2d_percent']}. In 3D by P-MPJPE: "
-        f"{said['p_mpjpe_mm']}; by N-MPJPE, which forgives no turn: {said['n_mpjpe_mm']}. "
+        f"Below the mean pose with every seed, in 2D: {said['error_2d_percent']}. In 3D by "
+        f"P-MPJPE: {said['p_mpjpe_mm']}; by N-MPJPE, which forgives no turn: "
+        f"{said['n_mpjpe_mm']}. "
         "Where 3D fails although 2D does not, compare with the lifting from true 2D above: Λ then "
         "gets poses that are still too rough for it."
     )
@@ -355,7 +366,7 @@ stack_figures(
 
 # %% tags=["hide-input"]
 linked_groups(
-    {name: [record] for name, (_, record) in shipped.items()},
+    trained,
     {
         "N-MPJPE as read, mm": "metrics.n_mpjpe_mm_as_seen",
         "N-MPJPE, mm": "metrics.n_mpjpe_mm",
@@ -363,6 +374,32 @@ linked_groups(
         "flat": "baselines.flat.n_mpjpe_mm",
     },
     first="from pictures, turned by nobody",
+)
+
+# %% [markdown]
+# More steps would help the lamp, not the hand and the quadruped: the curves below say that their loss on
+# puppets goes on falling to the end, while their error on pictures levels off. So what is left is between
+# puppets and pictures of these bodies: a dog's spine lies at the top of its trunk, where a puppet has it in
+# the middle; a hand ends in a sleeve, a puppet in a wrist.
+
+# %% mystnb={"figure": {"caption": "What puppets and pictures say of the same training (first seed of each body).", "name": "fig-bodies-gap"}, "image": {"alt": "Two panels of curves over the steps of training, one curve a body: the loss on puppets falls to the end, the 2D error on test pictures levels off for hand and quadruped and falls for the lamp."}} tags=["hide-input"]
+histories = {name: read_history(path.parent)["images"] for name, (path, _) in shipped.items()}
+measured = {
+    "puppet": "loss on puppets",
+    "error_2d_percent_side_tolerant": "2D error on pictures, %",
+}
+learning_curves(
+    [
+        {
+            "step": step,
+            **{f"{column} {name}": row[column] for column in measured if row[column] >= 0},
+        }
+        for name, history in histories.items()
+        for step, row in history.iterrows()
+        if step >= 100
+    ],
+    {title: {f"{c} {name}": name for name in shipped} for c, title in measured.items()},
+    columns=2,
 )
 
 # %% [markdown]
@@ -380,7 +417,8 @@ linked_groups(
 #   too thick; told the true thickness, which no user knows, a trial came out better again.
 #   (These trials left no records.)
 # - **Head or tail?** An animal's outline is nearly the same from both ends. Where the quadruped is
-#   wrong by much, it mostly looks the other way.
+#   wrong by much, it mostly looks the other way, or its skeleton image has a head at both ends. Heat maps of
+#   $\Omega$ then have two peaks, and a soft-argmax puts each joint between them.
 # - **Mirrors.** A right hand in a mirror is a left one. Showing a body without mirror pairs mirrored,
 #   as is done with people, makes its depths ambiguous, so it is not done.
 # - **Sides.** Animals have pairs of legs that look alike, and which is which is as undecided as with
@@ -390,7 +428,7 @@ linked_groups(
 
 # %% tags=["hide-input"]
 linked_groups(
-    {name: [record] for name, (_, record) in shipped.items() if pipelines[name].skeleton.has_sides},
+    {name: found for name, found in trained.items() if pipelines[name].skeleton.has_sides},
     {"facing right, %": "metrics.facing_right_percent"},
     first="from pictures",
 )
@@ -419,4 +457,4 @@ linked_groups(
 # the library does not know.
 
 # %% tags=["hide-input"]
-provenance_box([record for _, record in shipped.values()])
+provenance_box([record for found in trained.values() for record in found])
