@@ -271,12 +271,6 @@ def _again(record: Record) -> str:
     command = f"<code>{html.escape(rerun_command(record))}</code>"
     if record.get("commit"):
         command = f"<code>git checkout {html.escape(record['commit'][:7])}</code>, then {command}"
-    if later := record.get("evaluated"):
-        commit = html.escape(str(later["commit"])[:7])
-        command += (
-            " trains these networks; their errors, and the poses that the weights carry, are of "
-            f"<code>{commit}</code>, where they were evaluated again"
-        )
     return command
 
 
