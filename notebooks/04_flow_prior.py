@@ -520,8 +520,8 @@ number_table(
 # poses and their mirror images; a trained network keeps at most 3072. It is the mean of all poses that may have been read as
 # $y$, each by how well it explains it, and from there a part of the way back to $y$. Nobody labels
 # pictures to find $h$ and $\sigma$: how far $\Omega$ errs at each joint is measured on puppets, whose poses
-# are known, when a training ends. It is measured against the root, so each joint's error holds a part
-# of the root's, which makes it a little too large. That is $h$; and since pictures are harder than puppets, $\sigma$ is
+# are known, when a training ends. It is measured against the root, so each joint's error holds the
+# root's too, which makes it a little too large. That is $h$; and since pictures are harder than puppets, $\sigma$ is
 # larger by a factor that we tuned (`HARDER`). Errors are taken as independent of each other, which they
 # are not. It is ours, not the paper's (`refine: false` leaves it out, as do the variants without
 # puppets, `paper` and `loose`).

@@ -396,7 +396,9 @@ ablation_figure(cameras_found)
 
 # %% [markdown]
 # So short a training shows the direction. A long one, preset `standard`, from above and insisting, beside the
-# equally long one before the usual cameras, which forgives:
+# equally long one before the usual cameras, which forgives. Both [measure limbs](05_full_training.ipynb) first
+# and lift the [expected pose](04_flow_prior.ipynb), which the short runs did not, and each is tested before
+# its own cameras:
 
 # %% tags=["hide-input"]
 standard = {
@@ -405,7 +407,7 @@ standard = {
         "end_to_end", "selfpose", "cmu", presets=["standard"]
     ),
 }
-longer = {name: [found[1]] for name, found in standard.items() if found}
+longer = {name: [pair[1]] if pair else [] for name, pair in standard.items()}
 linked_groups(
     longer,
     {
@@ -413,15 +415,15 @@ linked_groups(
         "sides forgiven, %": "metrics.error_2d_percent_side_tolerant",
         "facing right, %": "metrics.facing_right_percent",
         "P-MPJPE, mm": "metrics.p_mpjpe_mm",
-        "the mean pose's": "baselines.mean_pose.p_mpjpe_mm",
+        "mean pose's P-MPJPE, mm": "baselines.mean_pose.p_mpjpe_mm",
         "N-MPJPE, mm": "metrics.n_mpjpe_mm",
     },
     first="run",
 )
 
 # %% [markdown]
-# So from above it can be learnt which way people face, and N-MPJPE, which minds how a body is turned, is the
-# smaller for it. What is called right is still called so by a mean of twins where the network is unsure, and
+# So from above it can be learnt which way people face, and N-MPJPE, which minds how a body is turned, is
+# smaller. What is called right is still called so by a mean of twins where the network is unsure, and
 # that costs depth: the run of the usual cameras, which forgives and guesses, has the smaller P-MPJPE. A network that draws one
 # twin whole and says how sure it is of having named it right might have both. We tried that once, briefly,
 # and kept no record:

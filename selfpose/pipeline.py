@@ -23,7 +23,8 @@ from selfpose.skeleton import Skeleton, mirror_pose
 FORMAT = 3
 """Of the weights file: 1 knows no ``noise``, 2 no ``poses`` beside it."""
 KNOWN_POSES = 3072
-"""A pipeline keeps at most so many of the unpaired poses."""
+"""A pipeline keeps at most so many of the unpaired poses: with more, errors were the same, and
+weights of a hand would be above 5 MiB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,7 @@ class Prediction:
     """What the three networks say of a batch of pictures.
 
     ``skeleton_image`` is ``None`` where 2D poses were given instead of pictures. ``pose_2d`` is
-    what was lifted: what Ω read, or, of pipelines that know their ``noise``, the pose to be
+    what was lifted: what Ω read, or, of pipelines that keep unpaired ``poses``, the pose to be
     expected given that; ``pose_2d_seen`` then holds what Ω read.
     """
 
@@ -208,7 +209,8 @@ class PosePipeline(nn.Module):
     def predict(self, images: UInt8[Tensor, "b 3 H W"], *, batch_size: int = 128) -> Prediction:
         """Pictures → skeleton images, 2D poses (pixels of the picture given), 3D poses.
 
-        Where the ``noise`` is known, what Ω read is refined before it is lifted (:meth:`refine`).
+        Where unpaired ``poses`` are kept, what Ω read is refined before it is lifted
+        (:meth:`refine`).
 
         Pictures of another size are resized to the size trained at; they must be square crops
         of one person at about the scale of the training pictures.
@@ -290,6 +292,11 @@ def load(
         If there is no such file.
     ValueError
         If the file is no selfpose weights file, or is of another skeleton than the caller's.
+
+    Warns
+    -----
+    UserWarning
+        If the file is of format 2, whose poses cannot be refined.
     """
     from safetensors import SafetensorError, safe_open
 

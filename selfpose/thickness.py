@@ -17,7 +17,7 @@ SIZE = 64
 SHARPNESS = 12.0
 """Slope of the step that makes a drawing's soft limbs solid."""
 MOST_COVERED = 0.7
-"""No body covers more of its pictures, on average: then it is the background that moves."""
+"""Share of the pictures that bodies cover at most, on average; a guess, far above any of ours."""
 EVENNESS = 0.01
 """Weight of the variance of log γ over bones: what the spectrum does not tell is near the mean."""
 
@@ -71,15 +71,15 @@ def fit_thickness(
     Raises
     ------
     ValueError
-        If the silhouettes are empty, or cover nearly all of the pictures.
+        If the silhouettes are empty, or cover more of the pictures than any body does.
     """
     covered = float(shapes.mean())
     if not 0 < covered < MOST_COVERED:
         wrong = (
             "are empty. Does anything move before the static cameras?"
             if not covered
-            else f"cover {covered:.0%} of the picture, more than a body does. Do the cameras move, "
-            "or are their backgrounds not those of these pictures?"
+            else f"cover {covered:.0%} of the pictures, and bodies are taken to cover at most "
+            f"{MOST_COVERED:.0%}. Do the cameras move, or are the backgrounds not theirs?"
         )
         raise ValueError(
             f"no limb can be measured: the {len(shapes)} silhouettes {wrong} Otherwise set "
