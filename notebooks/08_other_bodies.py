@@ -446,7 +446,6 @@ linked_groups(
         "2D, sides forgiven, %": "metrics.error_2d_percent_side_tolerant",
         "P-MPJPE, mm": "metrics.p_mpjpe_mm",
         "sides given, mm": "metrics.p_mpjpe_sides_given_mm",
-        "mean pose's P-MPJPE, mm": "baselines.mean_pose.p_mpjpe_mm",
         "N-MPJPE, mm": "metrics.n_mpjpe_mm",
     },
     first="from pictures",
