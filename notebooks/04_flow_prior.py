@@ -516,15 +516,16 @@ number_table(
 # \end{aligned}
 # $$ (eq-expected)
 #
-# with each $u^{(i)}$ put where it fits $y$ best. Of bodies with a left and a right the $u^{(i)}$ are the kept
-# poses and their mirror images; a trained network keeps at most 3072. It is the mean of all poses that may have been read as
-# $y$, each by how well it explains it, and from there a part of the way back to $y$. Nobody labels
-# pictures to find $h$ and $\sigma$: how far $\Omega$ errs at each joint is measured on puppets, whose poses
-# are known, when a training ends. It is measured against the root, so each joint's error holds the
-# root's too, which makes it a little too large. That is $h$; and since pictures are harder than puppets, $\sigma$ is
-# larger by a factor that we tuned (`HARDER`). Errors are taken as independent of each other, which they
-# are not. It is ours, not the paper's (`refine: false` leaves it out, as do the variants without
-# puppets, `paper` and `loose`).
+# with each $u^{(i)}$ put where it fits $y$ best. Of bodies with a left and a right the $u^{(i)}$
+# are the kept poses and their mirror images; a trained network keeps at most 3072. It is the mean
+# of all poses that may have been read as $y$, each by how well it explains it, and from there a
+# part of the way back to $y$. Nobody labels pictures to find $h$ and $\sigma$: how far $\Omega$
+# errs at each joint is measured on puppets, whose poses are known, when a training ends. It is
+# measured against the root, so each joint's error holds the root's too, which makes it a little too
+# large. That is $h$; and since pictures are harder than puppets, $\sigma$ is larger by a factor
+# that we tuned (`HARDER`). Errors are taken as independent of each other, which they are not. It is
+# ours, not the paper's (`refine: false` leaves it out, as do the variants without puppets, `paper`
+# and `loose`).
 #
 # Why not the flow? It is a prior, too, and we began with it: the pose of highest density times
 # likelihood, sought by ascent from $y$. What that finds is a peak, not the mean, and errors of samples

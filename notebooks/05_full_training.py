@@ -154,11 +154,12 @@ show_source(losses.regressor_loss, losses.redrawing_loss)
 # \qquad P(f) = \operatorname{E} \lvert \mathcal{F}[\cdot](f) \rvert^2,
 # $$ (eq-thickness)
 #
-# over frequencies $f$ in cycles a padded picture, of which half the plane is enough: a mean power spectrum does not know where a body stands, and
-# hardly which moments were taken, but thin limbs have finer outlines than thick ones. The factor lets
-# outlines count beside bulk. The sum is divided by that of $\lvert f \rvert^2 P_S(f)^2$, limbs that mirror each
-# other share one $\gamma$, and a small weight on the variance of $\log g$ keeps limbs that the spectrum says
-# nothing of near the others.
+# over frequencies $f$ in cycles a padded picture, of which half the plane is enough: a mean power
+# spectrum does not know where a body stands, and hardly which moments were taken, but thin limbs
+# have finer outlines than thick ones. The factor lets outlines count beside bulk. The sum is
+# divided by that of $\lvert f \rvert^2 P_S(f)^2$, limbs that mirror each other share one $\gamma$,
+# and a small weight on the variance of $\log g$ keeps limbs that the spectrum says nothing of near
+# the others.
 
 # %% tags=["hide-input"]
 show_source(losses.puppet_loss, puppets.draw_puppets)

@@ -46,6 +46,7 @@ import torch
 from IPython.display import Markdown, display
 
 from selfpose import metrics
+from selfpose.answers import records_for
 from selfpose.config import Config
 from selfpose.evaluation import errors, predict_test
 from selfpose.figures import joint_bars, prediction_figure, prediction_rows
@@ -59,6 +60,7 @@ from selfpose.skeleton import HUMAN_17
 from selfpose.training import fitting_components
 from selfpose.view3d import pose_view
 from selfpose.widgets import figure_slider
+from selfpose.workflow import read_experiments
 
 use_style()
 names = [name.strip() for name in bodies.split(",") if name.strip()]
@@ -170,10 +172,11 @@ number_table(
 # ## From pictures
 #
 # The whole method with the settings that the people of this book were trained with, but for three
-# numbers and the precision of convolutions. There are more steps. Pictures have twice the side, for a finger or a paw is a few pixels
-# wide even so; skeleton images are as large as before. And since such pictures take their time, fewer
-# are seen among the puppets (`picture_every`). Training takes a good while for each body (the last
-# column below has the seconds), so this page loads the weights that are committed with their records.
+# numbers and the precision of convolutions. There are more steps. Pictures have twice the side, for
+# a finger or a paw is a few pixels wide even so; skeleton images are as large as before. And since
+# such pictures take their time, fewer are seen among the puppets (`picture_every`). Training takes
+# a good while for each body (the last column below has the seconds), so this page loads the weights
+# that are committed with their records.
 # The commands that make them again:
 
 # %% tags=["hide-input"]
@@ -193,16 +196,19 @@ display(
 if missing := [name for name, found in shipped.items() if found is None]:
     display(Markdown(f"*Not yet published: {', '.join(missing)}.*"))
 shipped = {name: found for name, found in shipped.items() if found is not None}
-# Every published run of each, with the same parameters but for the seed.
-trained = {
-    name: [
-        r
-        for r in published_records()
-        if (r["experiment"], r["dataset"], r["variant"]) == ("other_bodies", name, "selfpose")
-        and {**r["parameters"], "seed": 0} == {**record["parameters"], "seed": 0}
-    ]
+experiment = {e.name: e for e in read_experiments()}["other_bodies"]
+committed = published_records()
+evidence = {
+    name: records_for(
+        experiment,
+        [],
+        [r for r in committed if (r["dataset"], r["preset"]) == (name, record["preset"])],
+        data=name,
+        preset=record["preset"],
+    )
     for name, (_, record) in shipped.items()
 }
+trained = {name: found.of("selfpose") for name, found in evidence.items()}
 
 # %% tags=["hide-input"]
 linked_groups(
@@ -427,20 +433,10 @@ learning_curves(curves, panels, columns=2) if curves else None
 #   the body, every number in method units is large, and $\Delta$ no longer means a far camera.
 
 # %% tags=["hide-input"]
-free = {"seed": 0, "puppet_forgiving": 1.0}
-insisting = {
-    f"{name}, insisting": [
-        r
-        for r in published_records()
-        if (r["experiment"], r["dataset"], r["variant"]) == ("other_bodies", name, "insisting")
-        and {**r["parameters"], **free} == {**found[0]["parameters"], **free}
-    ]
-    for name, found in trained.items()
-    if pipelines[name].skeleton.has_sides
-}
+sided = [name for name in trained if pipelines[name].skeleton.has_sides]
+insisting = {f"{name}, insisting": evidence[name].of("insisting") for name in sided}
 linked_groups(
-    {name: found for name, found in trained.items() if pipelines[name].skeleton.has_sides}
-    | {name: found for name, found in insisting.items() if found},
+    {name: trained[name] for name in sided} | {n: found for n, found in insisting.items() if found},
     {
         "facing right, %": "metrics.facing_right_percent",
         "2D, sides forgiven, %": "metrics.error_2d_percent_side_tolerant",

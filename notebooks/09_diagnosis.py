@@ -422,14 +422,14 @@ linked_groups(
 )
 
 # %% [markdown]
-# So from above it can be learnt which way people face, and N-MPJPE, which minds how a body is turned, is
-# smaller. What is called right is still called so by a mean of twins where the network is unsure, and
-# that costs depth: the run of the usual cameras, which forgives and guesses, has the smaller P-MPJPE. A network that draws one
-# twin whole and says how sure it is of having named it right might have both. We tried that once, briefly,
-# and kept no record:
-# a head on Φ, taught on puppets by its log-loss, sides exchanged where it says so. Before cameras that look
-# down it named sides better than a coin and not better than insisting does. It is not in the library. Nor
-# does it help to ask the prior about the poses that a trained network reads: it nearly always agrees with
+# So from above it can be learnt which way people face, and N-MPJPE, which minds how a body is
+# turned, is smaller. What is called right is still called so by a mean of twins where the network
+# is unsure, and that costs depth: the run of the usual cameras, which forgives and guesses, has the
+# smaller P-MPJPE. A network that draws one twin whole and says how sure it is of having named it
+# right might have both. We tried that once, briefly, and kept no record: a head on Φ, taught on
+# puppets by its log-loss, sides exchanged where it says so. Before cameras that look down it named
+# sides better than a coin and not better than insisting does. It is not in the library. Nor does it
+# help to ask the prior about the poses that a trained network reads: it nearly always agrees with
 # the naming, right or wrong. A network that has decided draws the pose that goes with its decision.
 #
 # Where the camera is nearly level, appearance would have to tell. Pictures do show the facing, in faces, hair

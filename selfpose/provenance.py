@@ -97,7 +97,7 @@ def rerun_command(record: Record) -> str:
     words += [*places, "--seed", str(record["seed"])]
     words += ["--experiment", record["experiment"]]
     # The commit to check out knows no parameter that came later than the record.
-    stated = record.get("stated") or list(record["parameters"])
+    stated = record.get("stated", list(own))
     for name, value in changed_parameters(record).items():
         if name in stated:
             words += ["--set", f"{name}={json.dumps(value)}"]
@@ -270,7 +270,7 @@ def _runs_table(records: list[Record]) -> str:
 def _again(record: Record) -> str:
     command = f"<code>{html.escape(rerun_command(record))}</code>"
     if record.get("commit"):
-        command = f"<code>git checkout {html.escape(record['commit'][:7])}</code>, then {command}"
+        return f"<code>git checkout {html.escape(record['commit'][:7])}</code>, then {command}"
     return command
 
 
