@@ -56,7 +56,7 @@ from selfpose.flow import AffineCoupling, FlowPrior, WhiteningPCA
 from selfpose.lifting import flow_stage
 from selfpose.metrics import root_centred
 from selfpose.pages import number_table, show_source
-from selfpose.posterior import HARDER, expected_pose
+from selfpose.posterior import HARDER, expected_pose, expected_shape
 from selfpose.provenance import provenance_box
 from selfpose.runs import DataChoice
 from selfpose.skeleton import mirror_pose
@@ -608,6 +608,27 @@ figure_slider(
 # pictures. What is left of the gain then is measured with [the results](06_results.ipynb) and for
 # [other bodies](08_other_bodies.ipynb).
 #
+# ### And in 3D: the expected shape
+#
+# Depth is no linear function of a 2D pose, so what $\Lambda$ lifts from an expected pose is not the 3D pose to
+# be expected. The same weights $\omega_i$ tell that too. Let $v^{(i)}$ be what $\Lambda$ makes of
+# $u^{(i)}$, as it was before it met what $\Omega$ reads. 3D errors forgive where a body stands, how large it
+# is and, in P-MPJPE, how it is turned; so does the mean:
+#
+# $$
+# \hat v = \operatorname*{arg\,min}_v \sum_i \omega_i \min_{a, R, t} \bigl\lVert a R\, v^{(i)} + t - v \bigr\rVert^2,
+# \qquad \det R = 1 .
+# $$ (eq-shape)
+#
+# The poses are moved onto the mean and averaged, a few times over {cite}`gower1975generalized`. What $\Omega$
+# most often has wrong is the naming of left and right as a whole, {eq}`eq-puppet` forgives that; so the
+# $\omega_i$ of both namings of $y$ are taken together. How the body is turned, its size and its place are
+# those of $\Lambda(\hat y)$: a shape does not know them, and N-MPJPE gains nothing by it.
+
+# %% tags=["hide-input"]
+show_source(expected_shape)
+
+# %% [markdown]
 # ## What goes wrong, and how to see it
 #
 # - **Overfitting:** compare poses learnt from with poses kept back, as above, before anything

@@ -379,7 +379,8 @@ linked_table(
 #
 # The slider runs over the test pictures from the best to the worst 3D error. White lines are the
 # true 2D pose. From pictures, and where puppets took part, the 2D pose is the [expected
-# one](04_flow_prior.ipynb) given what $\Omega$ read, {eq}`eq-expected`, and that is lifted.
+# one](04_flow_prior.ipynb) given what $\Omega$ read, {eq}`eq-expected`, and the 3D pose the
+# expected shape, {eq}`eq-shape`.
 
 # %% tags=["hide-input"]
 prediction = predict_test(pipeline, dataset.test)

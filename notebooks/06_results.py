@@ -193,8 +193,9 @@ table(pictured, "facing_right_percent", "facing right, %", floors[1:])
 
 # %% [markdown]
 # Runs that measured the noise of $\Omega$ on puppets lift not what it read, but the [expected
-# pose](04_flow_prior.ipynb) given that, {eq}`eq-expected`. What it changes, on the same pictures,
-# with the same networks, in this build and in the published records of people:
+# pose](04_flow_prior.ipynb) given that, {eq}`eq-expected`, and answer with the expected shape, {eq}`eq-shape`.
+# What each changes, on the same pictures, with the same networks, in this build and in the published records
+# of people:
 
 # %% tags=["hide-input"]
 REFINED = {
@@ -212,7 +213,11 @@ linked_groups(
     {
         f"{title}, {how}": f"metrics.{name}{ending}"
         for title, name in REFINED.items()
-        for how, ending in (("as read", "_as_seen"), ("expected", ""))
+        for how, ending in (
+            ("as read", "_as_seen"),
+            *([("Λ of the expected", "_lifted")] if "mpjpe" in name else []),
+            ("expected", ""),
+        )
     },
     first="runs",
     digits=2,

@@ -231,6 +231,7 @@ linked_groups(
     trained,
     {
         "P-MPJPE as read, mm": "metrics.p_mpjpe_mm_as_seen",
+        "Λ of the expected, mm": "metrics.p_mpjpe_mm_lifted",
         "P-MPJPE, mm": "metrics.p_mpjpe_mm",
         "mean pose 3D, mm": "baselines.mean_pose.p_mpjpe_mm",
         "flat, mm": "baselines.flat.p_mpjpe_mm",
@@ -239,9 +240,10 @@ linked_groups(
 )
 
 # %% [markdown]
-# *As read* is what $\Omega$ read, and $\Lambda$ on that. The columns beside it are of the [expected
-# pose](04_flow_prior.ipynb) given that, which is what is lifted. P-MPJPE, which looks at the shape of a
-# body, gains most; N-MPJPE, which minds how it is turned, moves little.
+# *As read* is what $\Omega$ read, and $\Lambda$ on that. The other columns are of the [expected
+# pose](04_flow_prior.ipynb) given that, of what $\Lambda$ lifts from it, and of the expected shape, which is the
+# answer. P-MPJPE, which looks at the shape of a body, gains most; N-MPJPE, which minds how it is turned,
+# moves little.
 
 # %% tags=["hide-input"]
 below = {

@@ -154,8 +154,9 @@ def evaluate(
     """Everything a record holds about a test set: averages, by activity, by joint.
 
     From pictures also ``p_mpjpe_sides_given_mm``: Λ on the predicted 2D poses whose left and right
-    the truth has put right, limb by limb: what they would be worth without that fault. And of
-    pipelines that lift the expected pose, the errors of what Ω read: ``…_as_seen``.
+    the truth has put right, limb by limb: what they would be worth without that fault. Of pipelines
+    that lift the expected pose, the errors of what Ω read: ``…_as_seen``. And of those that expect
+    a shape, the 3D errors of Λ alone: ``…_lifted``.
     ``prediction`` is the pipeline's of the test set, where it is at hand.
     """
     if prediction is None:
@@ -169,6 +170,12 @@ def evaluate(
         averages["p_mpjpe_sides_given_mm"] = float(given.mean())
     if prediction.pose_2d_seen is not None:
         averages |= errors_as_seen(pipeline, prediction.pose_2d_seen, test)
+    if prediction.pose_3d_lifted is not None:
+        alone = known_errors(prediction.pose_2d, prediction.pose_3d_lifted, test, pipeline.skeleton)
+        kept = {
+            f"{name}_lifted": alone[name] for name in ("p_mpjpe_mm", "n_mpjpe_mm") if name in alone
+        }
+        averages |= mean_errors(kept)
     averages["elevation_mean_deg"] = float(prediction.elevation.mean().rad2deg())
     averages["elevation_sd_deg"] = float(prediction.elevation.std(correction=0).rad2deg())
     return {

@@ -302,7 +302,7 @@ def image_stage(
             for kept, new in zip(averaged.parameters(), live.parameters(), strict=True):
                 kept.lerp_(new, 1 - rate)
         if last and config.refine and config.weight("puppet"):
-            pipeline.know(noise_on_puppets(generator), dataset.unpaired)
+            pipeline.know(noise_on_puppets(generator), dataset.unpaired, first_lifter)
         if album is not None:
             album.take(number + 1, pipeline, averaged)
         return numbers(terms | others)

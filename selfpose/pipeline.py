@@ -17,14 +17,13 @@ from selfpose.data.rows import even_rows
 from selfpose.files import write_whole
 from selfpose.flow import FlowPrior
 from selfpose.networks import Lifter, PoseRegressor, SkeletonEncoder
-from selfpose.posterior import HARDER, expected_pose
+from selfpose.posterior import HARDER, expected_pose, expected_shape, explain
 from selfpose.skeleton import Skeleton, mirror_pose
 
-FORMAT = 3
-"""Of the weights file: 1 knows no ``noise``, 2 no ``poses`` beside it."""
+FORMAT = 4
+"""Of the weights file: 1 knows no ``noise``, 2 no ``poses`` beside it, 3 no ``depths`` of them."""
 KNOWN_POSES = 3072
-"""A pipeline keeps at most so many of the unpaired poses: with more, errors were the same, and
-weights of a hand would be above 5 MiB."""
+"""A pipeline keeps at most so many of the unpaired poses: with more, errors were the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +32,9 @@ class Prediction:
 
     ``skeleton_image`` is ``None`` where 2D poses were given instead of pictures. ``pose_2d`` is
     what was lifted: what Ω read, or, of pipelines that keep unpaired ``poses``, the pose to be
-    expected given that; ``pose_2d_seen`` then holds what Ω read.
+    expected given that; ``pose_2d_seen`` then holds what Ω read. ``pose_3d`` is what Λ makes of it,
+    or, where ``depths`` of the poses are kept, the shape to be expected, turned as Λ has it;
+    ``pose_3d_lifted`` then holds what Λ made.
     """
 
     skeleton_image: Tensor | None  # s, (b, K, h, h) in (0, 1)
@@ -41,6 +42,7 @@ class Prediction:
     pose_3d: Tensor  # v, (b, J, 3) method units, camera frame, root at depth Δ
     elevation: Tensor  # α, (b) radians
     pose_2d_seen: Tensor | None = None  # what Ω read, (b, J, 2) pixels, where y was refined
+    pose_3d_lifted: Tensor | None = None  # Λ of pose_2d, where that is not pose_3d
 
 
 def images_to_input(images: UInt8[Tensor, "b 3 H W"]) -> Float[Tensor, "b 3 H W"]:
@@ -82,11 +84,13 @@ class PosePipeline(nn.Module):
     ``noise`` (J) is how far Ω errs at each joint against the root, a standard deviation on the
     normalised plane (:func:`selfpose.posterior.measure_noise`); zeros where it was not measured.
     ``poses`` (n, J, 2) are unpaired poses kept beside it, root-centred on the plane, in half
-    precision; none where there is no noise to weigh them by.
+    precision; none where there is no noise to weigh them by. ``depths`` (n, J) is what Λ gave them
+    when it had learnt from unpaired poses alone.
     """
 
     noise: Tensor
     poses: Tensor
+    depths: Tensor
 
     def __init__(
         self,
@@ -125,11 +129,13 @@ class PosePipeline(nn.Module):
         )
         self.register_buffer("noise", torch.zeros(skeleton.n_joints))
         self.register_buffer("poses", torch.zeros(0, skeleton.n_joints, 2, dtype=torch.float16))
+        self.register_buffer("depths", torch.zeros(0, skeleton.n_joints, dtype=torch.float16))
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *how: Any) -> None:
-        """As every module, and with as many ``poses`` as there are."""
-        if (poses := state_dict.get(f"{prefix}poses")) is not None:
-            self.poses = torch.empty_like(poses, device=self.device)
+        """As every module, and with as many ``poses`` and ``depths`` as there are."""
+        for name in ("poses", "depths"):
+            if (kept := state_dict.get(prefix + name)) is not None:
+                setattr(self, name, torch.empty_like(kept, device=self.device))
         super()._load_from_state_dict(state_dict, prefix, *how)
 
     @property
@@ -146,17 +152,44 @@ class PosePipeline(nn.Module):
         pixels = length * (self.scale.length_px / REFERENCE_LENGTH_2D)
         return pixels / self.architecture.image_size
 
-    def know(self, noise: Float[Tensor, " J"], unpaired: Float[Tensor, "n J 2"]) -> None:
-        """Keep what :meth:`refine` needs: the noise, and some of the unpaired poses (pixels)."""
+    @torch.no_grad()
+    def know(
+        self, noise: Float[Tensor, " J"], unpaired: Float[Tensor, "n J 2"], lifter: Lifter
+    ) -> None:
+        """Keep what :meth:`refine` and :meth:`reshape` need.
+
+        Parameters
+        ----------
+        noise
+            How far Ω errs at each joint.
+        unpaired
+            Poses in pixels, of which some are kept.
+        lifter
+            Λ as it was before it met what Ω reads.
+        """
         rows = torch.from_numpy(even_rows(len(unpaired), most=KNOWN_POSES)).to(unpaired.device)
-        plane = self.scale.pixels_to_plane(unpaired[rows], self.skeleton.root)
+        plane = self.scale.pixels_to_plane(unpaired[rows], self.skeleton.root).to(self.device)
         self.noise.copy_(noise)
-        self.poses = plane.to(self.noise.device, torch.float16)
+        self.poses = plane.to(torch.float16)
+        self.depths = lifter(plane)[0].to(torch.float16)
+
+    def known_poses(self) -> Float[Tensor, "m J 2"]:
+        """The ``poses``; of bodies with sides mirrored as well. Root-centred, on the plane."""
+        known = self.poses.float()
+        if self.skeleton.has_sides:
+            known = torch.cat([known, mirror_pose(known, self.skeleton)])
+        return known
+
+    def known_shapes(self) -> Float[Tensor, "m J 3"]:
+        """:meth:`known_poses` in 3D, method units."""
+        delta = self.architecture.delta
+        known = lift(self.poses.float(), self.depths.float(), delta=delta)
+        if self.skeleton.has_sides:
+            known = torch.cat([known, mirror_pose(known, self.skeleton)])
+        return known
 
     def refine(self, poses: Float[Tensor, "b J 2"]) -> Float[Tensor, "b J 2"]:
         """What Ω read → the poses to be expected given that, both in pixels.
-
-        Bodies with sides are expected mirrored as well.
 
         Raises
         ------
@@ -165,12 +198,27 @@ class PosePipeline(nn.Module):
         """
         poses = poses.to(self.device)
         root = self.skeleton.root
-        known = self.poses.float()
-        if self.skeleton.has_sides:
-            known = torch.cat([known, mirror_pose(known, self.skeleton)])
         seen = self.scale.pixels_to_plane(poses, root)
-        found = expected_pose(seen, HARDER * self.noise, known, width=self.noise)
+        found = expected_pose(seen, HARDER * self.noise, self.known_poses(), width=self.noise)
         return self.scale.plane_to_pixels(found, poses[..., root, :])
+
+    def reshape(
+        self, seen: Float[Tensor, "b J 2"], lifted: Float[Tensor, "b J 3"]
+    ) -> Float[Tensor, "b J 3"]:
+        """What Ω read (pixels), and what Λ made of it → the shapes to be expected given the former.
+
+        Of bodies with sides, whose naming Ω may have wrong as a whole, the shapes of either naming
+        are asked. Turned, sized and placed as ``lifted`` (method units, camera frame).
+        """
+        y = self.scale.pixels_to_plane(seen.to(self.device), self.skeleton.root)
+        known, shapes = self.known_poses(), self.known_shapes()
+        namings = [y, y[:, list(self.skeleton.flip)]] if self.skeleton.has_sides else [y]
+        log_weight = torch.cat(
+            [explain(n, HARDER * self.noise, known, width=self.noise) for n in namings], dim=-1
+        )
+        found = expected_shape(log_weight, shapes.repeat(len(namings), 1, 1), lifted)
+        root = [self.skeleton.root]
+        return found + (lifted[:, root] - found[:, root])
 
     @torch.no_grad()
     def predict_from_poses(
@@ -210,7 +258,8 @@ class PosePipeline(nn.Module):
         """Pictures → skeleton images, 2D poses (pixels of the picture given), 3D poses.
 
         Where unpaired ``poses`` are kept, what Ω read is refined before it is lifted
-        (:meth:`refine`).
+        (:meth:`refine`), and where their ``depths`` are, the shape to be expected replaces what Λ
+        made of it (:meth:`reshape`).
 
         Pictures of another size are resized to the size trained at; they must be square crops
         of one person at about the scale of the training pictures.
@@ -250,12 +299,15 @@ class PosePipeline(nn.Module):
         refined = len(self.poses) > 0
         given = torch.cat([self.refine(y) for y in seen.split(batch_size)]) if refined else seen
         lifted = self.predict_from_poses(given)
+        shaped = len(self.depths) > 0
+        pairs = zip(seen.split(batch_size), lifted.pose_3d.split(batch_size), strict=True)
         return Prediction(
             skeleton_image=torch.cat(skeleton_images),
             pose_2d=lifted.pose_2d * (height / size),
-            pose_3d=lifted.pose_3d,
+            pose_3d=torch.cat([self.reshape(*p) for p in pairs]) if shaped else lifted.pose_3d,
             elevation=lifted.elevation,
             pose_2d_seen=seen * (height / size) if refined else None,
+            pose_3d_lifted=lifted.pose_3d if shaped else None,
         )
 
     def describe(self) -> dict[str, Any]:
@@ -269,9 +321,32 @@ class PosePipeline(nn.Module):
         }
 
 
+@torch.no_grad()
+def round_to_half(module: nn.Module) -> None:
+    """Move each parameter to the nearest number that half precision holds, so that files halve.
+
+    Networks go on computing in single precision. Buffers stay: a flow's rotations are orthonormal
+    to more digits than that.
+    """
+    for parameter in module.parameters():
+        rounded = parameter.half().to(parameter.dtype)
+        parameter.copy_(torch.where(rounded.isfinite(), rounded, parameter))
+
+
+def _smallest(tensor: Tensor) -> Tensor:
+    """In half precision, if that holds the same numbers."""
+    half = tensor.half()
+    same = tensor.dtype == torch.float32 and torch.equal(half.float(), tensor)
+    return half if same else tensor
+
+
 def save(pipeline: PosePipeline, path: str | Path) -> None:
-    """Write weights and description to one safetensors file, whole or not at all."""
-    tensors = {k: v.detach().cpu().contiguous() for k, v in pipeline.state_dict().items()}
+    """Write weights and description to one safetensors file, whole or not at all.
+
+    What half precision holds exactly is stored in it; :func:`load` gives the same numbers back.
+    """
+    state = pipeline.state_dict()
+    tensors = {k: _smallest(v.detach().cpu()).contiguous() for k, v in state.items()}
     metadata = {"selfpose": json.dumps(pipeline.describe())}
     write_whole(Path(path), lambda partial: save_file(tensors, partial, metadata=metadata))
 
@@ -336,9 +411,9 @@ def load(
             "poses are lifted as they were read; the weights of a new training refine them first",
             stacklevel=2,
         )
-    # Weights of before the one was measured, or the other kept.
-    tensors.setdefault("noise", pipeline.noise)
-    tensors.setdefault("poses", pipeline.poses)
+    # Weights of before these were measured, or kept.
+    for name in ("noise", "poses", "depths"):
+        tensors.setdefault(name, getattr(pipeline, name))
     pipeline.load_state_dict(tensors)
     return pipeline.to(device).eval()
 
@@ -349,5 +424,6 @@ __all__ = [
     "Prediction",
     "images_to_input",
     "load",
+    "round_to_half",
     "save",
 ]

@@ -10,7 +10,7 @@ import math
 import torch
 
 from selfpose._typing import Float, Tensor
-from selfpose.metrics import best_labelling, root_centred
+from selfpose.metrics import best_labelling, procrustes, root_centred
 from selfpose.skeleton import Skeleton
 
 MEDIAN_OF_RAYLEIGH = math.sqrt(2 * math.log(2))
@@ -19,6 +19,10 @@ LEAST_NOISE = 1e-4
 """Plane units: no joint is read more surely than this, so that no noise is zero."""
 HARDER = 1.5
 """How much farther than on puppets Ω is taken to err on pictures, which are harder."""
+LIKELIEST = 64
+"""An expected shape is a mean of so many poses."""
+ROUNDS = 5
+"""Alignments to the mean of before; it hardly moves after the third."""
 
 
 def measure_noise(
@@ -41,6 +45,38 @@ def measure_noise(
     noise[skeleton.root] = torch.inf
     noise[skeleton.root] = noise.min()
     return noise.clamp(min=LEAST_NOISE)
+
+
+def _precision(noise: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
+    """1/(h² + σ²) of each joint (J), and its share of their sum (J, 1)."""
+    precision = 1 / (noise.square() + width.square())
+    return precision, (precision / precision.sum())[:, None]
+
+
+def explain(
+    seen: Float[Tensor, "*b J 2"],
+    noise: Float[Tensor, " J"],
+    poses: Float[Tensor, "n J 2"],
+    *,
+    width: Float[Tensor, " J"],
+) -> Float[Tensor, "*b n"]:
+    """log ω: how well each of the poses explains what was read, up to a constant.
+
+    Each is put where it fits best. Parameters and errors as in :func:`expected_pose`.
+    """
+    if not (noise > 0).all():
+        raise ValueError(
+            "every joint needs a positive standard deviation; measure them (measure_noise), or "
+            f"lift the pose as it was seen. Got {noise.tolist()}"
+        )
+    if not len(poses):
+        raise ValueError("no poses to expect one of; lift the pose as it was seen")
+    precision, share = _precision(noise, width)
+    scale = precision.sqrt()[:, None]
+    about = scale * (poses - (share * poses).sum(dim=-2, keepdim=True))
+    y = scale * (seen - (share * seen).sum(dim=-2, keepdim=True))
+    distance = torch.cdist(y.reshape(-1, 2 * len(noise)), about.flatten(1))
+    return -distance.square().reshape(*seen.shape[:-2], len(poses)) / 2
 
 
 def expected_pose(
@@ -76,22 +112,42 @@ def expected_pose(
     ValueError
         If a standard deviation is not positive, or there are no poses.
     """
-    if not (noise > 0).all():
-        raise ValueError(
-            "every joint needs a positive standard deviation; measure them (measure_noise), or "
-            f"lift the pose as it was seen. Got {noise.tolist()}"
-        )
-    if not len(poses):
-        raise ValueError("no poses to expect one of; lift the pose as it was seen")
-    precision = 1 / (noise.square() + width.square())  # of what is read about a pose given
-    share = (precision / precision.sum())[:, None]
+    precision, share = _precision(noise, width)
     centre = (share * seen).sum(dim=-2, keepdim=True)
     about = poses - (share * poses).sum(dim=-2, keepdim=True)
-    scale = precision.sqrt()[:, None]
-    y = (scale * (seen - centre)).reshape(-1, 2 * len(noise))
-    weight = (-torch.cdist(y, (scale * about).flatten(1)).square() / 2).softmax(dim=-1)
-    mean = (weight @ about.flatten(1)).reshape(seen.shape) + centre
+    weight = explain(seen, noise, poses, width=width).softmax(dim=-1)
+    mean = (weight.reshape(-1, len(poses)) @ about.flatten(1)).reshape(seen.shape) + centre
     return mean + (width.square() * precision)[:, None] * (seen - mean)
 
 
-__all__ = ["HARDER", "expected_pose", "measure_noise"]
+def expected_shape(
+    log_weight: Float[Tensor, "*b n"],
+    poses_3d: Float[Tensor, "n J 3"],
+    start: Float[Tensor, "*b J 3"],
+) -> Float[Tensor, "*b J 3"]:
+    """The 3D pose of least expected squared distance, however bodies are turned and sized.
+
+    Poses are moved onto the mean as P-MPJPE moves them, by the best similarity transform with a
+    proper rotation, and averaged; the mean moves, so this is done a few times. Only the poses that
+    explain best what was read are taken. It is a weighted generalised Procrustes analysis
+    (Gower 1975).
+
+    Parameters
+    ----------
+    log_weight
+        log ω of each pose, up to a constant: :func:`explain`.
+    poses_3d
+        Those poses, lifted; any unit and place.
+    start
+        Where the mean is sought from. It also says how the result is turned, its size and place.
+    """
+    likely = log_weight.topk(min(LIKELIEST, len(poses_3d)), dim=-1)
+    share = likely.values.softmax(dim=-1)[..., None, None]
+    chosen, found = poses_3d[likely.indices], start
+    for _ in range(ROUNDS):
+        onto = found[..., None, :, :].expand_as(chosen)
+        found = (share * procrustes(chosen, onto)).sum(dim=-3)
+    return procrustes(found, start)
+
+
+__all__ = ["HARDER", "expected_pose", "expected_shape", "explain", "measure_noise"]

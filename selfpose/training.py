@@ -14,7 +14,7 @@ from selfpose.config import Config
 from selfpose.data.protocol import PoseDataset
 from selfpose.imaging import image_stage, regressor_stage
 from selfpose.lifting import flow_stage, lifting_stage
-from selfpose.pipeline import PosePipeline
+from selfpose.pipeline import PosePipeline, round_to_half
 from selfpose.records import source_digest
 from selfpose.sides import SidePrior
 from selfpose.snapshots import Album
@@ -156,6 +156,7 @@ def train(
     runner.snapshots = None if album is None else album.snapshots()
     for name, module in averaged.items():
         getattr(pipeline, name).load_state_dict(module.state_dict())
+    round_to_half(pipeline)  # before anyone measures: records and files are of the same networks
     return pipeline.eval(), runner
 
 

@@ -13,7 +13,15 @@ from torch.nn import functional
 from selfpose import pipeline as module
 from selfpose.camera import DEPTH_OFFSET, PixelScale, project
 from selfpose.metrics import root_centred
-from selfpose.pipeline import KNOWN_POSES, Architecture, PosePipeline, images_to_input, load, save
+from selfpose.pipeline import (
+    KNOWN_POSES,
+    Architecture,
+    PosePipeline,
+    images_to_input,
+    load,
+    round_to_half,
+    save,
+)
 from selfpose.posterior import HARDER, expected_pose
 from selfpose.records import RESULTS, WEIGHTS
 from selfpose.skeleton import HUMAN_17, Skeleton, mirror_pose
@@ -88,7 +96,7 @@ def test_with_known_noise_the_expected_pose_is_lifted(tmp_path: Path) -> None:
     read = net.predict(x)
     assert read.pose_2d_seen is None
     unpaired = 32 * torch.rand(50, 17, 2)
-    net.know(torch.full((17,), 0.02), unpaired)
+    net.know(torch.full((17,), 0.02), unpaired, net.lifter)
     save(net, tmp_path / "weights.safetensors")
     found = load(tmp_path / "weights.safetensors").predict(x)
     assert found.pose_2d_seen is not None
@@ -104,7 +112,11 @@ def test_with_known_noise_the_expected_pose_is_lifted(tmp_path: Path) -> None:
     shape = net.scale.pixels_to_plane(found.pose_2d, HUMAN_17.root)
     torch.testing.assert_close(shape, root_centred(expected, HUMAN_17.root), atol=1e-4, rtol=0)
     lifted = net.predict_from_poses(found.pose_2d)
-    torch.testing.assert_close(found.pose_3d, lifted.pose_3d)
+    assert found.pose_3d_lifted is not None
+    torch.testing.assert_close(found.pose_3d_lifted, lifted.pose_3d)
+    assert not torch.allclose(found.pose_3d, lifted.pose_3d, atol=1e-3)
+    root = HUMAN_17.root
+    torch.testing.assert_close(found.pose_3d[:, root], lifted.pose_3d[:, root])
 
 
 def test_all_published_weights_can_be_loaded() -> None:
@@ -118,11 +130,40 @@ def test_all_published_weights_can_be_loaded() -> None:
 
 def test_a_pipeline_keeps_a_part_of_many_poses_in_half_precision() -> None:
     net, unpaired = small(), torch.rand(KNOWN_POSES + 1000, 17, 2)
-    net.know(torch.full((17,), 0.02), unpaired)
+    net.know(torch.full((17,), 0.02), unpaired, net.lifter)
     assert net.poses.shape == (KNOWN_POSES, 17, 2)
     assert net.poses.dtype == torch.float16
     last = net.scale.pixels_to_plane(unpaired[-1:], HUMAN_17.root)
     torch.testing.assert_close(net.poses[-1:].float(), last, rtol=2e-3, atol=1e-3)
+
+
+def test_known_shapes_project_onto_the_known_poses() -> None:
+    torch.manual_seed(0)
+    net = small()
+    net.know(torch.full((17,), 0.02), 32 * torch.rand(40, 17, 2), net.lifter)
+    shape = net.known_shapes()
+    assert shape.shape == (80, 17, 3)  # half of them mirrored
+    torch.testing.assert_close(project(shape), net.known_poses(), atol=1e-4, rtol=0)
+
+
+def test_the_shape_does_not_depend_on_how_sides_were_named() -> None:
+    torch.manual_seed(0)
+    net, seen = small(), 32 * torch.rand(3, 17, 2)
+    net.know(torch.full((17,), 0.02), 32 * torch.rand(40, 17, 2), net.lifter)
+    lifted = net.predict_from_poses(seen).pose_3d
+    twin = net.reshape(seen[:, list(HUMAN_17.flip)], lifted)
+    torch.testing.assert_close(twin, net.reshape(seen, lifted), atol=1e-4, rtol=0)
+
+
+def test_weights_without_depths_lift_the_expected_pose(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net, x = small(), pictures()
+    net.know(torch.full((17,), 0.02), 32 * torch.rand(40, 17, 2), net.lifter)
+    net.depths = net.depths[:0]
+    save(net, tmp_path / "w.safetensors")
+    found = load(tmp_path / "w.safetensors").predict(x)
+    assert found.pose_3d_lifted is None
+    torch.testing.assert_close(found.pose_3d, net.predict_from_poses(found.pose_2d).pose_3d)
 
 
 def test_batches_do_not_change_predictions() -> None:
@@ -136,7 +177,7 @@ def test_batches_do_not_change_predictions() -> None:
 def test_batches_do_not_change_refined_predictions() -> None:
     torch.manual_seed(0)
     net, x = small(), pictures(7)
-    net.know(torch.full((17,), 0.02), 32 * torch.rand(50, 17, 2))
+    net.know(torch.full((17,), 0.02), 32 * torch.rand(50, 17, 2), net.lifter)
     whole, parts = net.predict(x), net.predict(x, batch_size=3)
     torch.testing.assert_close(parts.pose_2d, whole.pose_2d, rtol=0, atol=0.01)
 
@@ -204,6 +245,35 @@ def test_save_and_load_round_trip(tmp_path: Path, with_images: bool) -> None:
     if with_images:
         x = pictures()
         assert torch.equal(back.predict(x).pose_3d, net.predict(x).pose_3d)
+
+
+def test_rounded_networks_take_half_the_room_and_come_back_exactly(tmp_path: Path) -> None:
+    net = small()
+    net.flow.pca.fit(torch.randn(100, 34))
+    before = {name: p.clone() for name, p in net.named_parameters()}
+    save(net, tmp_path / "whole.safetensors")
+    round_to_half(net)
+    save(net, tmp_path / "half.safetensors")
+    for name, p in net.named_parameters():
+        assert p.dtype == torch.float32
+        torch.testing.assert_close(p, before[name], rtol=2**-11, atol=2**-25)
+    whole, half = ((tmp_path / f"{n}.safetensors").stat().st_size for n in ("whole", "half"))
+    assert half < 0.6 * whole
+    back, kept = load(tmp_path / "half.safetensors").state_dict(), net.state_dict()
+    for name, value in back.items():
+        assert value.dtype == kept[name].dtype
+        assert torch.equal(value, kept[name])
+
+
+def test_what_half_precision_cannot_hold_is_not_rounded_away(tmp_path: Path) -> None:
+    net = small(with_images=False)
+    net.flow.pca.fit(torch.randn(100, 34))
+    name, weight = next(iter(net.lifter.named_parameters()))
+    with torch.no_grad():
+        weight.fill_(1e6)  # beyond 65504
+    round_to_half(net)
+    save(net, tmp_path / "w.safetensors")
+    assert (load(tmp_path / "w.safetensors").lifter.get_parameter(name) == 1e6).all()
 
 
 def test_weights_with_noise_but_no_poses_say_that_they_refine_nothing(tmp_path: Path) -> None:

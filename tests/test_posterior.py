@@ -6,7 +6,15 @@ import pytest
 import torch
 
 from selfpose._typing import Tensor
-from selfpose.posterior import MEDIAN_OF_RAYLEIGH, expected_pose, measure_noise
+from selfpose.camera import azimuth_rotation
+from selfpose.metrics import p_mpjpe, procrustes
+from selfpose.posterior import (
+    MEDIAN_OF_RAYLEIGH,
+    expected_pose,
+    expected_shape,
+    explain,
+    measure_noise,
+)
 from selfpose.skeleton import HUMAN_17
 
 NOISE = torch.tensor([0.01, 0.02, 0.005, 0.03, 0.02])
@@ -104,3 +112,54 @@ def test_no_poses_are_refused() -> None:
 def test_the_median_of_errors_is_that_of_rayleigh() -> None:
     lengths = torch.randn(20000, 2, generator=torch.Generator().manual_seed(0)).norm(dim=-1)
     assert math.isclose(float(lengths.median()), MEDIAN_OF_RAYLEIGH, rel_tol=0.02)
+
+
+def shapes(n: int, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    mean = torch.randn(1, 5, 3, generator=generator, dtype=torch.float64)
+    return mean + 0.2 * torch.randn(n, 5, 3, generator=generator, dtype=torch.float64)
+
+
+def turned(poses: Tensor, seed: int = 0) -> Tensor:
+    """Each turned about two axes, sized and moved at random."""
+    generator = torch.Generator().manual_seed(seed)
+    first, second, size = torch.rand(3, len(poses), generator=generator, dtype=torch.float64)
+    turn = azimuth_rotation(6 * first) @ azimuth_rotation(6 * second)[:, [1, 2, 0]][:, :, [1, 2, 0]]
+    return (0.5 + size)[:, None, None] * (poses @ turn.mT) + first[:, None, None]
+
+
+def test_the_shape_of_one_pose_is_that_pose_moved_onto_the_start() -> None:
+    pose, start = shapes(1), shapes(3, seed=1)
+    found = expected_shape(torch.zeros(3, 1), turned(pose), start)
+    torch.testing.assert_close(found, procrustes(pose.expand(3, 5, 3), start))
+
+
+def test_how_poses_are_turned_and_sized_does_not_matter_to_a_shape() -> None:
+    poses, start = shapes(30), shapes(2, seed=1)
+    log_weight = torch.randn(2, 30, dtype=torch.float64)
+    plain = expected_shape(log_weight, poses, start)
+    torch.testing.assert_close(expected_shape(log_weight, turned(poses), start), plain)
+    again = expected_shape(log_weight, poses, turned(start, seed=2))
+    torch.testing.assert_close(p_mpjpe(again, plain), torch.zeros(2).double(), atol=1e-3, rtol=0)
+
+
+def test_no_shape_near_by_has_a_smaller_expected_distance() -> None:
+    poses, start = shapes(20), shapes(1, seed=1)
+    log_weight = torch.randn(1, 20, dtype=torch.float64)
+
+    def cost(shape: Tensor) -> float:
+        one = shape / (shape - shape.mean(dim=0)).norm()
+        missed = (procrustes(poses, one.expand(20, 5, 3)) - one).square().sum(dim=(1, 2))
+        return float((log_weight[0].softmax(0) * missed).sum())
+
+    found = expected_shape(log_weight, poses, start)[0]
+    for change in 0.1 * torch.randn(20, 5, 3, dtype=torch.float64):
+        assert cost(found + change) > cost(found)
+
+
+def test_a_pose_is_explained_best_by_itself_wherever_it_stands() -> None:
+    torch.manual_seed(0)
+    poses = some(20)
+    log_weight = explain(poses + torch.randn(20, 1, 2), NOISE, poses, width=NOISE)
+    assert torch.equal(log_weight.argmax(dim=-1), torch.arange(20))
+    torch.testing.assert_close(log_weight.diagonal(), torch.zeros(20), atol=1e-3, rtol=0)
