@@ -49,12 +49,12 @@ import torch
 
 from selfpose import plots
 from selfpose.baselines import true_depth_offsets
-from selfpose.camera import lift, rotate_about_root
+from selfpose.camera import azimuth_rotation, lift, rotate_about_root
 from selfpose.config import Config
 from selfpose.cycle import project_ahead, view_change
 from selfpose.flow import AffineCoupling, FlowPrior, WhiteningPCA
 from selfpose.lifting import flow_stage
-from selfpose.metrics import root_centred
+from selfpose.metrics import bone_lengths, p_mpjpe, root_centred
 from selfpose.pages import number_table, show_source
 from selfpose.posterior import HARDER, expected_pose, expected_shape
 from selfpose.provenance import provenance_box
@@ -627,6 +627,31 @@ figure_slider(
 
 # %% tags=["hide-input"]
 show_source(expected_shape)
+
+# %% [markdown]
+# By hand: one body of the test set three times over, turned about the vertical, each as likely as the
+# others. The plain mean of the three is a body that nobody has, thinner than it was; the expected shape is
+# the body.
+
+# %%
+body = whole.test.poses_3d[0]
+angles = torch.deg2rad(torch.tensor([0.0, 60.0, 120.0]))
+turned = rotate_about_root(body, azimuth_rotation(angles), root=skeleton.root)
+means = {
+    "plain mean": turned.mean(dim=0),
+    "expected shape": expected_shape(torch.zeros(len(turned)), turned, body),
+}
+print("poses", tuple(turned.shape), "→ shape", tuple(means["expected shape"].shape))
+number_table(
+    {
+        name: {
+            "P-MPJPE to the body (mm)": float(p_mpjpe(mean, body)),
+            "mean bone (mm)": float(bone_lengths(mean, skeleton).mean()),
+        }
+        for name, mean in means.items()
+    },
+    first="three poses, equally likely",
+)
 
 # %% [markdown]
 # ## What goes wrong, and how to see it
