@@ -21,7 +21,7 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help venv book experiments test check-site lint format pairs bench serve lock clean
+.PHONY: help venv book experiments test check-site lint format pairs front bench serve lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -76,6 +76,10 @@ format: $(READY)  ## put the sources into the house style
 
 pairs: $(READY)  ## write each notebook's .ipynb from its .py
 	$(PY) -m selfpose.notebooks pair sync
+
+RUN ?= results/cmu-standard/end_to_end/selfpose/seed0
+front: $(READY)  ## draw the first figure of the book again, from the published RUN (DATA_ROOT)
+	$(PY) -m selfpose.front "$(RUN)" --data-root "$(DATA_ROOT)"
 
 bench: $(READY)  ## measure speed, for instance pictures a second
 	$(PY) -m selfpose.bench

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 PRESENTATION = frozenset(
     {
-        *("answers", "campaign", "cli", "diagnosis", "figures", "inspection", "notebooks"),
-        *("pages", "pictures", "plots", "provenance", "quotes", "site"),
+        *("answers", "campaign", "cli", "diagnosis", "figures", "front", "inspection"),
+        *("notebooks", "pages", "pictures", "plots", "provenance", "quotes", "site"),
         *("site_checks", "status", "view3d", "widgets", "workflow"),
     }
 )
