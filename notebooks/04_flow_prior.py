@@ -629,8 +629,8 @@ figure_slider(
 show_source(expected_shape)
 
 # %% [markdown]
-# By hand: one body of the test set three times over, turned about the vertical, each as likely as the
-# others. The plain mean of the three is a body that nobody has, thinner than it was; the expected shape is
+# By hand: one body of the test set, turned about the vertical in several ways, each as likely as the
+# others. Their plain mean is a body that nobody has, thinner than it was; the expected shape is
 # the body.
 
 # %%
@@ -650,7 +650,7 @@ number_table(
         }
         for name, mean in means.items()
     },
-    first="three poses, equally likely",
+    first="poses equally likely",
 )
 
 # %% [markdown]
