@@ -616,14 +616,16 @@ figure_slider(
 # is and, in P-MPJPE, how it is turned; so does the mean:
 #
 # $$
-# \hat v = \operatorname*{arg\,min}_v \sum_i \omega_i \min_{a, R, t} \bigl\lVert a R\, v^{(i)} + t - v \bigr\rVert^2,
+# \hat v = \operatorname*{arg\,min}_{\lVert v \rVert = 1} \sum_i \omega_i \min_{a, R, t} \bigl\lVert a R\, v^{(i)} + t - v \bigr\rVert^2,
 # \qquad \det R = 1 .
 # $$ (eq-shape)
 #
-# The poses are moved onto the mean and averaged, a few times over {cite}`gower1975generalized`. What $\Omega$
+# with $v$ centred; of norm 1, for a pose of size zero is near to all. The poses are moved onto the mean and
+# averaged, a few times over {cite}`gower1975generalized`; only the likeliest (`LIKELIEST`) are asked. What $\Omega$
 # most often has wrong is the naming of left and right as a whole, {eq}`eq-puppet` forgives that; so the
-# $\omega_i$ of both namings of $y$ are taken together. How the body is turned, its size and its place are
-# those of $\Lambda(\hat y)$: a shape does not know them, and N-MPJPE gains nothing by it.
+# $\omega_i$ of both namings of $y$ are taken together. In the end $\hat v$ is moved onto $\Lambda(\hat y)$: a
+# shape does not know how it is turned, its size and its place. So N-MPJPE has nothing to gain by it, and
+# $\hat v$ no longer projects onto $\hat y$.
 
 # %% tags=["hide-input"]
 show_source(expected_shape)
@@ -639,7 +641,7 @@ angles = torch.deg2rad(torch.tensor([0.0, 60.0, 120.0]))
 turned = rotate_about_root(body, azimuth_rotation(angles), root=skeleton.root)
 means = {
     "plain mean": turned.mean(dim=0),
-    "expected shape": expected_shape(torch.zeros(len(turned)), turned, body),
+    "expected shape": expected_shape(torch.zeros(len(turned)), turned, turned[1]),
 }
 print("poses", tuple(turned.shape), "→ shape", tuple(means["expected shape"].shape))
 number_table(

@@ -108,8 +108,9 @@ class Config:
     ema
         Decay of the averaged Φ and Ω that are evaluated and saved.
     refine
-        Measure on puppets how far Ω errs at each joint, and lift the pose to be expected given what
-        it read and the unpaired poses. Without puppets nothing is measured, and nothing changed.
+        Measure on puppets how far Ω errs at each joint, lift the pose to be expected given what it
+        read and the unpaired poses, and answer with the 3D shape to be expected. Without puppets
+        nothing is measured, and nothing changed.
         Comparisons of trainings leave it out, so that rows without puppets compare.
     supervised
         Train the supervised ceiling too, for the table of baselines.

@@ -237,7 +237,7 @@ def name_sides(sheet: Sheet, layout: Layout) -> None:
         ("left", colours["left"]),
         ("and", "black"),
         ("right", colours["right"]),
-        ("of the body, as the networks name them", "black"),
+        ("of the body, in the answer as read", "black"),
     )
     for word, colour in words:
         weight = "normal" if colour == "black" else "bold"

@@ -302,7 +302,9 @@ def image_stage(
             for kept, new in zip(averaged.parameters(), live.parameters(), strict=True):
                 kept.lerp_(new, 1 - rate)
         if last and config.refine and config.weight("puppet"):
-            pipeline.know(noise_on_puppets(generator), dataset.unpaired, first_lifter)
+            # Trained beside Φ there is no other Λ: the first had learnt nothing.
+            taught = pipeline.lifter if joint else first_lifter
+            pipeline.keep_unpaired(noise_on_puppets(generator), dataset.unpaired, taught)
         if album is not None:
             album.take(number + 1, pipeline, averaged)
         return numbers(terms | others)

@@ -33,8 +33,8 @@ class Prediction:
     ``skeleton_image`` is ``None`` where 2D poses were given instead of pictures. ``pose_2d`` is
     what was lifted: what Ω read, or, of pipelines that keep unpaired ``poses``, the pose to be
     expected given that; ``pose_2d_seen`` then holds what Ω read. ``pose_3d`` is what Λ makes of it,
-    or, where ``depths`` of the poses are kept, the shape to be expected, turned as Λ has it;
-    ``pose_3d_lifted`` then holds what Λ made.
+    or, where ``depths`` of the poses are kept, the shape to be expected, turned as Λ has it; that
+    no longer projects onto ``pose_2d``. ``pose_3d_lifted``, what Λ made, does.
     """
 
     skeleton_image: Tensor | None  # s, (b, K, h, h) in (0, 1)
@@ -85,7 +85,7 @@ class PosePipeline(nn.Module):
     normalised plane (:func:`selfpose.posterior.measure_noise`); zeros where it was not measured.
     ``poses`` (n, J, 2) are unpaired poses kept beside it, root-centred on the plane, in half
     precision; none where there is no noise to weigh them by. ``depths`` (n, J) is what Λ gave them
-    when it had learnt from unpaired poses alone.
+    when it had learnt from unpaired poses alone; where it learns beside Φ, in the end.
     """
 
     noise: Tensor
@@ -153,10 +153,10 @@ class PosePipeline(nn.Module):
         return pixels / self.architecture.image_size
 
     @torch.no_grad()
-    def know(
+    def keep_unpaired(
         self, noise: Float[Tensor, " J"], unpaired: Float[Tensor, "n J 2"], lifter: Lifter
     ) -> None:
-        """Keep what :meth:`refine` and :meth:`reshape` need.
+        """Keep what :meth:`refine` and :meth:`expect_shape` need.
 
         Parameters
         ----------
@@ -165,7 +165,7 @@ class PosePipeline(nn.Module):
         unpaired
             Poses in pixels, of which some are kept.
         lifter
-            Λ as it was before it met what Ω reads.
+            Λ as it was before it met what Ω reads, if there was a time before.
         """
         rows = torch.from_numpy(even_rows(len(unpaired), most=KNOWN_POSES)).to(unpaired.device)
         plane = self.scale.pixels_to_plane(unpaired[rows], self.skeleton.root).to(self.device)
@@ -202,7 +202,7 @@ class PosePipeline(nn.Module):
         found = expected_pose(seen, HARDER * self.noise, self.known_poses(), width=self.noise)
         return self.scale.plane_to_pixels(found, poses[..., root, :])
 
-    def reshape(
+    def expect_shape(
         self, seen: Float[Tensor, "b J 2"], lifted: Float[Tensor, "b J 3"]
     ) -> Float[Tensor, "b J 3"]:
         """What Ω read (pixels), and what Λ made of it → the shapes to be expected given the former.
@@ -212,6 +212,7 @@ class PosePipeline(nn.Module):
         """
         y = self.scale.pixels_to_plane(seen.to(self.device), self.skeleton.root)
         known, shapes = self.known_poses(), self.known_shapes()
+        # Puppets are mirrored half the time: the noise of a joint is that of its twin.
         namings = [y, y[:, list(self.skeleton.flip)]] if self.skeleton.has_sides else [y]
         log_weight = torch.cat(
             [explain(n, HARDER * self.noise, known, width=self.noise) for n in namings], dim=-1
@@ -259,7 +260,7 @@ class PosePipeline(nn.Module):
 
         Where unpaired ``poses`` are kept, what Ω read is refined before it is lifted
         (:meth:`refine`), and where their ``depths`` are, the shape to be expected replaces what Λ
-        made of it (:meth:`reshape`).
+        made of it (:meth:`expect_shape`).
 
         Pictures of another size are resized to the size trained at; they must be square crops
         of one person at about the scale of the training pictures.
@@ -304,7 +305,7 @@ class PosePipeline(nn.Module):
         return Prediction(
             skeleton_image=torch.cat(skeleton_images),
             pose_2d=lifted.pose_2d * (height / size),
-            pose_3d=torch.cat([self.reshape(*p) for p in pairs]) if shaped else lifted.pose_3d,
+            pose_3d=torch.cat([self.expect_shape(*p) for p in pairs]) if shaped else lifted.pose_3d,
             elevation=lifted.elevation,
             pose_2d_seen=seen * (height / size) if refined else None,
             pose_3d_lifted=lifted.pose_3d if shaped else None,

@@ -125,12 +125,12 @@ def expected_shape(
     poses_3d: Float[Tensor, "n J 3"],
     start: Float[Tensor, "*b J 3"],
 ) -> Float[Tensor, "*b J 3"]:
-    """The 3D pose of least expected squared distance, however bodies are turned and sized.
+    """The 3D pose of least expected squared distance, whatever its size, turn and place.
 
-    Poses are moved onto the mean as P-MPJPE moves them, by the best similarity transform with a
-    proper rotation, and averaged; the mean moves, so this is done a few times. Only the poses that
-    explain best what was read are taken. It is a weighted generalised Procrustes analysis
-    (Gower 1975).
+    The distance is that after alignment, of a pose centred and of norm 1 (equation eq-shape of
+    the book). Poses are moved onto the mean as P-MPJPE moves them, by the best similarity transform
+    with a proper rotation, and averaged; the mean moves, so this is done a few times. Only the
+    :data:`LIKELIEST` are taken. It is a weighted generalised Procrustes analysis (Gower 1975).
 
     Parameters
     ----------

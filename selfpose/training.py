@@ -156,7 +156,7 @@ def train(
     runner.snapshots = None if album is None else album.snapshots()
     for name, module in averaged.items():
         getattr(pipeline, name).load_state_dict(module.state_dict())
-    round_to_half(pipeline)  # before anyone measures: records and files are of the same networks
+    round_to_half(pipeline)  # before the test: record and file are of the same networks
     return pipeline.eval(), runner
 
 

@@ -96,7 +96,7 @@ def test_with_known_noise_the_expected_pose_is_lifted(tmp_path: Path) -> None:
     read = net.predict(x)
     assert read.pose_2d_seen is None
     unpaired = 32 * torch.rand(50, 17, 2)
-    net.know(torch.full((17,), 0.02), unpaired, net.lifter)
+    net.keep_unpaired(torch.full((17,), 0.02), unpaired, net.lifter)
     save(net, tmp_path / "weights.safetensors")
     found = load(tmp_path / "weights.safetensors").predict(x)
     assert found.pose_2d_seen is not None
@@ -130,7 +130,7 @@ def test_all_published_weights_can_be_loaded() -> None:
 
 def test_a_pipeline_keeps_a_part_of_many_poses_in_half_precision() -> None:
     net, unpaired = small(), torch.rand(KNOWN_POSES + 1000, 17, 2)
-    net.know(torch.full((17,), 0.02), unpaired, net.lifter)
+    net.keep_unpaired(torch.full((17,), 0.02), unpaired, net.lifter)
     assert net.poses.shape == (KNOWN_POSES, 17, 2)
     assert net.poses.dtype == torch.float16
     last = net.scale.pixels_to_plane(unpaired[-1:], HUMAN_17.root)
@@ -140,7 +140,7 @@ def test_a_pipeline_keeps_a_part_of_many_poses_in_half_precision() -> None:
 def test_known_shapes_project_onto_the_known_poses() -> None:
     torch.manual_seed(0)
     net = small()
-    net.know(torch.full((17,), 0.02), 32 * torch.rand(40, 17, 2), net.lifter)
+    net.keep_unpaired(torch.full((17,), 0.02), 32 * torch.rand(40, 17, 2), net.lifter)
     shape = net.known_shapes()
     assert shape.shape == (80, 17, 3)  # half of them mirrored
     torch.testing.assert_close(project(shape), net.known_poses(), atol=1e-4, rtol=0)
@@ -149,19 +149,22 @@ def test_known_shapes_project_onto_the_known_poses() -> None:
 def test_the_shape_does_not_depend_on_how_sides_were_named() -> None:
     torch.manual_seed(0)
     net, seen = small(), 32 * torch.rand(3, 17, 2)
-    net.know(torch.full((17,), 0.02), 32 * torch.rand(40, 17, 2), net.lifter)
+    net.keep_unpaired(torch.full((17,), 0.02), 32 * torch.rand(40, 17, 2), net.lifter)
     lifted = net.predict_from_poses(seen).pose_3d
-    twin = net.reshape(seen[:, list(HUMAN_17.flip)], lifted)
-    torch.testing.assert_close(twin, net.reshape(seen, lifted), atol=1e-4, rtol=0)
+    twin = net.expect_shape(seen[:, list(HUMAN_17.flip)], lifted)
+    torch.testing.assert_close(twin, net.expect_shape(seen, lifted), atol=1e-4, rtol=0)
 
 
 def test_weights_without_depths_lift_the_expected_pose(tmp_path: Path) -> None:
     torch.manual_seed(0)
     net, x = small(), pictures()
-    net.know(torch.full((17,), 0.02), 32 * torch.rand(40, 17, 2), net.lifter)
-    net.depths = net.depths[:0]
-    save(net, tmp_path / "w.safetensors")
-    found = load(tmp_path / "w.safetensors").predict(x)
+    net.keep_unpaired(torch.full((17,), 0.02), 32 * torch.rand(40, 17, 2), net.lifter)
+    path = tmp_path / "w.safetensors"
+    save(net, path)
+    tensors = {k: v for k, v in safetensors.torch.load_file(path).items() if k != "depths"}
+    text = json.dumps(net.describe() | {"format": 3})
+    safetensors.torch.save_file(tensors, path, metadata={"selfpose": text})
+    found = load(path).predict(x)
     assert found.pose_3d_lifted is None
     torch.testing.assert_close(found.pose_3d, net.predict_from_poses(found.pose_2d).pose_3d)
 
@@ -177,7 +180,7 @@ def test_batches_do_not_change_predictions() -> None:
 def test_batches_do_not_change_refined_predictions() -> None:
     torch.manual_seed(0)
     net, x = small(), pictures(7)
-    net.know(torch.full((17,), 0.02), 32 * torch.rand(50, 17, 2), net.lifter)
+    net.keep_unpaired(torch.full((17,), 0.02), 32 * torch.rand(50, 17, 2), net.lifter)
     whole, parts = net.predict(x), net.predict(x, batch_size=3)
     torch.testing.assert_close(parts.pose_2d, whole.pose_2d, rtol=0, atol=0.01)
 

@@ -9,6 +9,7 @@ from selfpose._typing import Tensor
 from selfpose.camera import azimuth_rotation
 from selfpose.metrics import p_mpjpe, procrustes
 from selfpose.posterior import (
+    LIKELIEST,
     MEDIAN_OF_RAYLEIGH,
     expected_pose,
     expected_shape,
@@ -141,6 +142,21 @@ def test_how_poses_are_turned_and_sized_does_not_matter_to_a_shape() -> None:
     torch.testing.assert_close(expected_shape(log_weight, turned(poses), start), plain)
     again = expected_shape(log_weight, poses, turned(start, seed=2))
     torch.testing.assert_close(p_mpjpe(again, plain), torch.zeros(2).double(), atol=1e-3, rtol=0)
+
+
+def test_only_the_likeliest_poses_make_a_shape() -> None:
+    poses, start = shapes(LIKELIEST + 20), shapes(1, seed=1)
+    log_weight = -torch.arange(LIKELIEST + 20, dtype=torch.float64)[None] / 100
+    fewer = expected_shape(log_weight[:, :LIKELIEST], poses[:LIKELIEST], start)
+    torch.testing.assert_close(expected_shape(log_weight, poses, start), fewer)
+
+
+def test_a_shape_is_not_reflected() -> None:
+    pose = shapes(1)
+    mirrored = pose * torch.tensor([-1.0, 1.0, 1.0], dtype=torch.float64)
+    found = expected_shape(torch.zeros(1, 1), pose, mirrored)
+    torch.testing.assert_close(p_mpjpe(found, pose), torch.zeros(1).double(), atol=1e-6, rtol=0)
+    assert float(p_mpjpe(found, mirrored)) > 0.1
 
 
 def test_no_shape_near_by_has_a_smaller_expected_distance() -> None:

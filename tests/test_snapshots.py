@@ -216,8 +216,9 @@ def test_the_last_snapshot_is_what_the_finished_run_predicts(
     last = kept.prediction(len(kept) - 1, image_size=tiny_dataset.image_size)
     assert said.skeleton_image is not None
     assert last.skeleton_image is not None
-    near = {"rtol": 1e-4, "atol": 1e-4}
-    torch.testing.assert_close(last.skeleton_image, said.skeleton_image, rtol=0, atol=0.51 / 255)
+    # Snapshots have 8 bits, and are of networks that were not rounded yet.
+    near = {"rtol": 1e-3, "atol": 1e-3}
+    torch.testing.assert_close(last.skeleton_image, said.skeleton_image, rtol=0, atol=1 / 255)
     assert said.pose_2d_seen is not None  # snapshots are not refined
     torch.testing.assert_close(last.pose_2d, said.pose_2d_seen, rtol=1e-4, atol=1e-2)
     lifted = load(tmp_path / WEIGHTS).predict_from_poses(said.pose_2d_seen)

@@ -133,7 +133,8 @@ def test_every_variant_runs_to_its_end(tiny_dataset: PoseDataset, variant: str) 
     assert not pipeline.training
     errors = evaluate(pipeline, tiny_dataset.test)["metrics"]
     assert errors["error_2d_percent"] > 0
-    assert ("p_mpjpe_mm_as_seen" in errors) == (not joint)  # only puppets tell the noise
+    refined = {"p_mpjpe_mm_as_seen", "p_mpjpe_mm_lifted", "n_mpjpe_mm_lifted"}
+    assert refined & set(errors) == (set() if joint else refined)  # only puppets tell the noise
     assert (pipeline.noise > 0).all() == (not joint)
 
 
@@ -144,6 +145,14 @@ def test_refining_changes_no_network_and_can_be_left_out(tiny_dataset: PoseDatas
     refined.noise.zero_()
     refined.poses, refined.depths = plain.poses, plain.depths
     assert_equal_weights(refined, plain)
+
+
+def test_shapes_are_of_a_trained_lifter_where_it_learns_beside_phi(
+    tiny_dataset: PoseDataset,
+) -> None:
+    both, _ = run(tiny_dataset, tiny(lift_from="predicted", drop=("distil",)))
+    depth, _ = both.lifter(both.poses.float())
+    torch.testing.assert_close(both.depths.float(), depth, rtol=2e-3, atol=2e-3)
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(
