@@ -397,8 +397,8 @@ ablation_figure(cameras_found)
 # %% [markdown]
 # So short a training shows the direction. A long one, preset `standard`, from above and insisting, beside the
 # equally long one before the usual cameras, which forgives. Both [measure limbs](05_full_training.ipynb) first
-# and lift the [expected pose](04_flow_prior.ipynb), which the short runs did not, and each is tested before
-# its own cameras:
+# and lift the [expected pose](04_flow_prior.ipynb) to an expected shape, which the short runs did not, and
+# each is tested before its own cameras:
 
 # %% tags=["hide-input"]
 standard = {
