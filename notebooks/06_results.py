@@ -199,12 +199,13 @@ table(pictured, "facing_right_percent", "facing right, %", floors[1:])
 
 # %% tags=["hide-input"]
 STEPS = {"as read": "_as_seen", "Λ of the expected": "_lifted", "expected": ""}
-refined = [
-    r
-    for r in [*main, *committed]
+CELL = ("experiment", "variant", "dataset", "preset")
+refined = {  # a run of this build in place of a committed one with the same seed
+    tuple(r[field] for field in (*CELL, "seed")): r
+    for r in [*committed, *main]
     if r["experiment"] == "end_to_end" and "p_mpjpe_mm_as_seen" in r["metrics"]
-]
-refined_cells = cells_of(refined, "experiment", "variant", "dataset", "preset")
+}
+refined_cells = cells_of(refined.values(), *CELL)
 linked_groups(
     refined_cells,
     {f"P-MPJPE {how}, mm": f"metrics.p_mpjpe_mm{ending}" for how, ending in STEPS.items()},
