@@ -472,8 +472,9 @@ ablation_figure(evidence("ablation_images"))
 #
 # All rows but one lift poses as they were read, so that rows with and without puppets compare: without
 # puppets nothing says how far Ω errs. `refined` is the full method as it is used elsewhere, with the [expected
-# pose](04_flow_prior.ipynb) lifted and the expected shape as its answer. `learned_thickness` learns how thick limbs are beside Φ, as runs of the
-# questions below do, which were made before limbs were [measured](05_full_training.ipynb).
+# pose](04_flow_prior.ipynb) lifted and the expected shape as its answer. `learned_thickness` learns how thick
+# limbs are beside Φ, as runs of the questions below do, which were made before limbs were
+# [measured](05_full_training.ipynb).
 
 # %% [markdown]
 # ### How strongly should Ω redraw?

@@ -143,9 +143,9 @@ def errors_as_seen(
 ) -> dict[str, float]:
     """Mean errors of 2D poses (pixels) as Ω read them, and of Λ on them."""
     lifted = lift_from_pictures(pipeline, pose_2d, test)
-    seen = mean_errors(known_errors(pose_2d, lifted, test, pipeline.skeleton))
+    seen = known_errors(pose_2d, lifted, test, pipeline.skeleton)
     kept = ("error_2d_percent", "error_2d_percent_side_tolerant", "p_mpjpe_mm", "n_mpjpe_mm")
-    return {f"{name}_as_seen": seen[name] for name in kept if name in seen}
+    return mean_errors({f"{name}_as_seen": seen[name] for name in kept if name in seen})
 
 
 def evaluate(
@@ -170,12 +170,10 @@ def evaluate(
         averages["p_mpjpe_sides_given_mm"] = float(given.mean())
     if prediction.pose_2d_seen is not None:
         averages |= errors_as_seen(pipeline, prediction.pose_2d_seen, test)
-    if prediction.pose_3d_lifted is not None:
-        alone = known_errors(prediction.pose_2d, prediction.pose_3d_lifted, test, pipeline.skeleton)
-        kept = {
-            f"{name}_lifted": alone[name] for name in ("p_mpjpe_mm", "n_mpjpe_mm") if name in alone
-        }
-        averages |= mean_errors(kept)
+    if prediction.pose_3d_lifted is not None and test.knows_3d:
+        lifted = prediction.pose_3d_lifted.cpu().double()
+        alone = errors_3d(lifted, test.poses_3d.double(), pipeline.skeleton)
+        averages |= mean_errors({f"{k}_lifted": alone[k] for k in ("p_mpjpe_mm", "n_mpjpe_mm")})
     averages["elevation_mean_deg"] = float(prediction.elevation.mean().rad2deg())
     averages["elevation_sd_deg"] = float(prediction.elevation.std(correction=0).rad2deg())
     return {

@@ -21,11 +21,11 @@ from selfpose.camera import azimuth_rotation, rotate_about_root
 from selfpose.config import Config
 from selfpose.data.protocol import PoseDataset
 from selfpose.data.rows import even_rows
-from selfpose.evaluation import known_errors, predict_test
+from selfpose.evaluation import errors, predict_test
 from selfpose.files import write_whole
 from selfpose.notebooks import repository_root
 from selfpose.pipeline import Prediction, load
-from selfpose.records import WEIGHTS, read_record
+from selfpose.records import check_weights, read_record
 from selfpose.runs import DataChoice
 from selfpose.skeleton import Skeleton
 
@@ -99,8 +99,8 @@ def story_of(dataset: PoseDataset, prediction: Prediction) -> Story:
     """
     if prediction.skeleton_image is None or not dataset.test.knows_3d:
         raise ValueError("the figure needs a run from pictures, and a test set with 3D poses")
-    errors = known_errors(prediction.pose_2d, prediction.pose_3d, dataset.test, dataset.skeleton)
-    row = int(errors["p_mpjpe_mm"].argsort()[len(dataset.test) // 2])
+    missed = errors(prediction, dataset.test, dataset.skeleton)["p_mpjpe_mm"]
+    row = int(missed.argsort()[len(dataset.test) // 2])
     pictures = even_rows(len(dataset.unlabelled), most=SHOWN)
     return Story(
         skeleton=dataset.skeleton,
@@ -170,8 +170,8 @@ def show_pose(
         axes.set(xlim=(0, side), ylim=(side, 0))
         return
     low, high = pose.amin(dim=0), pose.amax(dim=0)
-    half, middle = 0.6 * float((high - low).max()), ((low + high) / 2).tolist()
-    axes.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] + half, middle[1] - half))
+    half, (x, y) = 0.6 * float((high - low).max()), ((low + high) / 2).tolist()
+    axes.set(xlim=(x - half, x + half), ylim=(y + half, y - half))
 
 
 def show_floor(axes: Axes, pose: Float[Tensor, "J 2"]) -> None:
@@ -258,8 +258,8 @@ def save_svg(figure: Figure, path: Path, *, description: str) -> None:
 @click.option("--cache", default="", help="A folder for prepared data.")
 def main(run: Path, data_root: str, cache: str) -> None:
     """Draw the book's first figure from RUN, the folder of a published run with weights."""
-    record = read_record(run / "record.json")
-    pipeline = load(run / WEIGHTS)
+    record = read_record(run)
+    pipeline = load(check_weights(run, record))
     choice = DataChoice(name=record["dataset"], data_root=data_root, cache=cache)
     dataset = choice.load(Config.from_dict(record["parameters"]))
     story = story_of(dataset, predict_test(pipeline, dataset.test))
