@@ -44,7 +44,7 @@ $(READY): requirements.lock pyproject.toml
 	@$(PY) -m uv pip install --python $(PY) --quiet --no-deps --editable .
 	@touch $@
 
-WORKFLOW = $(PY) -m selfpose.workflow
+WORKFLOW = $(PY) -m experiments.workflow
 PLACES = --data "$(DATA)" --data-root "$(DATA_ROOT)" --data-train "$(DATA_TRAIN)" \
 	--data-test "$(DATA_TEST)" --jobs "$(JOBS)"
 
@@ -68,24 +68,24 @@ lint: $(READY)  ## style, types, and whether each notebook's two files agree
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy selfpose
-	$(PY) -m selfpose.notebooks pair check
+	$(PY) -m experiments.notebooks pair check
 
 format: $(READY)  ## put the sources into the house style
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
 
 pairs: $(READY)  ## write each notebook's .ipynb from its .py
-	$(PY) -m selfpose.notebooks pair sync
+	$(PY) -m experiments.notebooks pair sync
 
 RUN ?= results/cmu-standard/end_to_end/selfpose/seed0
-front: $(READY)  ## draw the first figure of the book again, from the published RUN (DATA_ROOT)
+
 	$(PY) -m selfpose.front "$(RUN)" --data-root "$(DATA_ROOT)"
 
 bench: $(READY)  ## measure speed, for instance pictures a second
 	$(PY) -m selfpose.bench
 
 serve: $(READY)  ## serve the built site on this machine
-	$(PY) -m selfpose.site serve --port $(PORT)
+	$(PY) -m book.kit.site serve --port $(PORT)
 
 lock: $(READY)  ## renew requirements.lock and environment.yml from pyproject.toml
 	$(PY) -m uv pip compile pyproject.toml --all-extras --universal --generate-hashes \

@@ -1,5 +1,5 @@
 # The runs behind each table and the pages made of them. The matrix itself is data: experiments/.
-# Start it by `make book` or `make experiments`; both end in `python -m selfpose.workflow`.
+# Start it by `make book` or `make experiments`; both end in `python -m experiments.workflow`.
 import os
 import shlex
 import sys
@@ -7,9 +7,9 @@ from pathlib import Path
 
 import yaml
 
-from selfpose.notebooks import notebook_parameters
-from selfpose.site import toc_documents
-from selfpose.workflow import PRESENTATION, library_files, matrix
+from experiments.notebooks import notebook_parameters
+from book.kit.site import toc_documents
+from experiments.workflow import PRESENTATION, library_files, matrix
 
 DATA = config.get("data", "embedded")
 PRESET = config.get("preset", "quick")
@@ -40,7 +40,7 @@ NOTEBOOKS = [Path(name).name for name in DOCUMENTS if name.startswith("notebooks
 AFTER_RUNS = [n for n in NOTEBOOKS if "runs" in notebook_parameters(f"notebooks/{n}.ipynb")]
 # Each job gets one thread: two jobs side by side then finish sooner than one job with two.
 ONE_THREAD = "OMP_NUM_THREADS=1 MKL_NUM_THREADS=1"
-RUN_NOTEBOOK = f"exec env {ONE_THREAD} {shlex.quote(sys.executable)} -m selfpose.notebooks run"
+RUN_NOTEBOOK = f"exec env {ONE_THREAD} {shlex.quote(sys.executable)} -m experiments.notebooks run"
 
 
 def options(values):
@@ -182,5 +182,5 @@ rule site:
         staged=f"{HERE}/book",
     localrule: True
     shell:
-        f"exec {shlex.quote(sys.executable)} -m selfpose.site make "
+        f"exec {shlex.quote(sys.executable)} -m book.kit.site make "
         "--executed {params.executed} --stage {params.staged} --out build/site"

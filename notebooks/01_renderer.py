@@ -34,7 +34,7 @@ seed = 0
 cache = ""  # a folder for prepared data
 
 # %% tags=["hide-cell"]
-from selfpose.notebooks import check_parameters
+from experiments.notebooks import check_parameters
 
 check_parameters(
     globals(),
@@ -44,14 +44,14 @@ check_parameters(
 # %% tags=["hide-input"]
 import torch
 
-from selfpose import plots
+from book.kit import plots
 from selfpose.config import Config
 from selfpose.metrics import error_2d_percent, side_tolerant_error_2d_percent
-from selfpose.pages import number_table, show_source
-from selfpose.provenance import provenance_box
+from book.kit.pages import number_table, show_source
+from book.kit.provenance import provenance_box
 from selfpose.render import draw_bones, draw_skeleton, segment_distance_sq
-from selfpose.runs import DataChoice
-from selfpose.widgets import figure_slider
+from selfpose.run import DataChoice
+from book.kit.widgets import figure_slider
 
 plots.use_style()
 torch.manual_seed(seed)

@@ -34,7 +34,7 @@ seed = 0
 cache = ""  # a folder for prepared data
 
 # %% tags=["hide-cell"]
-from selfpose.notebooks import check_parameters
+from experiments.notebooks import check_parameters
 
 check_parameters(
     globals(),
@@ -44,19 +44,19 @@ check_parameters(
 # %% tags=["hide-input"]
 import torch
 
-from selfpose import plots
-from selfpose.baselines import true_depth_offsets
+from book.kit import plots
+from selfpose.evaluation.baselines import true_depth_offsets
 from selfpose.camera import DEPTH_OFFSET, MIN_DEPTH, PixelScale, lift, project
 from selfpose.config import Config
-from selfpose.evaluation import errors_3d, mean_errors
+from selfpose.evaluation.scores import errors_3d, mean_errors
 from selfpose.metrics import root_centred
 from selfpose.networks import Lifter, ResidualBlock
-from selfpose.pages import number_table, show_source
-from selfpose.provenance import provenance_box
-from selfpose.runs import DataChoice
+from book.kit.pages import number_table, show_source
+from book.kit.provenance import provenance_box
+from selfpose.run import DataChoice
 from selfpose.training import build_pipeline
-from selfpose.view3d import pose_view, pose_views
-from selfpose.widgets import figure_slider
+from book.kit.view3d import pose_view, pose_views
+from book.kit.widgets import figure_slider
 
 plots.use_style()
 torch.manual_seed(seed)

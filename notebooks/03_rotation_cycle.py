@@ -33,7 +33,7 @@ seed = 0
 cache = ""  # a folder for prepared data
 
 # %% tags=["hide-cell"]
-from selfpose.notebooks import check_parameters
+from experiments.notebooks import check_parameters
 
 check_parameters(
     globals(),
@@ -43,8 +43,9 @@ check_parameters(
 # %% tags=["hide-input"]
 import torch
 
-from selfpose import losses, plots
-from selfpose.baselines import true_depth_offsets
+from selfpose import losses
+from book.kit import plots
+from selfpose.evaluation.baselines import true_depth_offsets
 from selfpose.camera import (
     DEPTH_OFFSET,
     azimuth_rotation,
@@ -54,14 +55,14 @@ from selfpose.camera import (
 )
 from selfpose.config import Config
 from selfpose.cycle import Cycle, draw_angles, project_ahead, rotation_cycle, view_change
-from selfpose.pages import number_table, show_source
-from selfpose.pipeline import load
-from selfpose.provenance import provenance_box
-from selfpose.records import published_weights
-from selfpose.runs import DataChoice
+from book.kit.pages import number_table, show_source
+from selfpose.model import load
+from book.kit.provenance import provenance_box
+from experiments.records import published_weights
+from selfpose.run import DataChoice
 from selfpose.training import build_pipeline
-from selfpose.view3d import pose_views
-from selfpose.widgets import figure_slider_2d
+from book.kit.view3d import pose_views
+from book.kit.widgets import figure_slider_2d
 
 plots.use_style()
 torch.manual_seed(seed)

@@ -35,7 +35,7 @@ seed = 0
 cache = ""  # a folder for prepared data
 
 # %% tags=["hide-cell"]
-from selfpose.notebooks import check_parameters
+from experiments.notebooks import check_parameters
 
 check_parameters(
     globals(),
@@ -47,22 +47,22 @@ import dataclasses
 
 import torch
 
-from selfpose import plots
-from selfpose.baselines import true_depth_offsets
+from book.kit import plots
+from selfpose.evaluation.baselines import true_depth_offsets
 from selfpose.camera import azimuth_rotation, lift, rotate_about_root
 from selfpose.config import Config
 from selfpose.cycle import project_ahead, view_change
 from selfpose.flow import AffineCoupling, FlowPrior, WhiteningPCA
 from selfpose.lifting import flow_stage
 from selfpose.metrics import bone_lengths, p_mpjpe, root_centred
-from selfpose.pages import number_table, show_source
-from selfpose.posterior import HARDER, expected_pose, expected_shape
-from selfpose.provenance import provenance_box
-from selfpose.runs import DataChoice
+from book.kit.pages import number_table, show_source
+from selfpose.extras.posterior import HARDER, expected_pose, expected_shape
+from book.kit.provenance import provenance_box
+from selfpose.run import DataChoice
 from selfpose.skeleton import mirror_pose
-from selfpose.stages import Runner
+from selfpose.steps import Runner
 from selfpose.training import build_pipeline
-from selfpose.widgets import figure_slider
+from book.kit.widgets import figure_slider
 
 plots.use_style()
 torch.manual_seed(seed)

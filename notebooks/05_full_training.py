@@ -39,7 +39,7 @@ overrides = {}
 cache = "build/cache"
 
 # %% tags=["hide-input"]
-from selfpose.notebooks import check_parameters
+from experiments.notebooks import check_parameters
 
 check_parameters(
     globals(),
@@ -52,21 +52,25 @@ check_parameters(
 # %% tags=["hide-input"]
 import torch
 
-from selfpose import imaging, losses, puppets, sides, thickness
+from selfpose import imaging
+from selfpose import losses
+from selfpose.extras import puppets
+from selfpose.extras import sides
+from selfpose.extras import thickness
 from selfpose.config import Config
-from selfpose.evaluation import errors, predict_test
-from selfpose.figures import joint_bars, prediction_figure
-from selfpose.foreground import static_foreground
+from selfpose.evaluation.scores import errors, predict_test
+from book.kit.figures import joint_bars, prediction_figure
+from selfpose.extras.foreground import static_foreground
 from selfpose.lifting import bone_weight, lifting_terms
-from selfpose.pages import linked_table, number_table, show_source
-from selfpose.pipeline import load
-from selfpose.plots import learning_curves, picture_row, use_style
-from selfpose.provenance import commit_text, provenance_box
-from selfpose.quotes import quoted
-from selfpose.records import WEIGHTS, read_history
-from selfpose.runs import DataChoice, run_experiment
+from book.kit.pages import linked_table, number_table, show_source
+from selfpose.model import load
+from book.kit.plots import learning_curves, picture_row, use_style
+from book.kit.provenance import commit_text, provenance_box
+from book.kit.quotes import quoted
+from experiments.records import WEIGHTS, read_history
+from selfpose.run import DataChoice, run_experiment
 from selfpose.training import build_pipeline
-from selfpose.widgets import figure_slider
+from book.kit.widgets import figure_slider
 
 use_style()
 

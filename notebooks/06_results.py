@@ -35,7 +35,7 @@ cache = "build/cache"
 runs = "build/embedded-quick/runs"
 
 # %% tags=["hide-input"]
-from selfpose.notebooks import check_parameters, repository_root
+from experiments.notebooks import check_parameters, repository_root
 
 check_parameters(
     globals(),
@@ -48,11 +48,12 @@ from pathlib import Path
 import torch
 from IPython.display import Markdown, display
 
-from selfpose import evaluation, metrics
-from selfpose.caveats import below_no_floor
+from selfpose.evaluation.scores import scores as evaluation
+from selfpose import metrics
+from book.kit.caveats import below_no_floor
 from selfpose.config import Config
-from selfpose.evaluation import errors, errors_2d, predict_test
-from selfpose.figures import (
+from selfpose.evaluation.scores import errors, errors_2d, predict_test
+from book.kit.figures import (
     error_bars,
     joint_bars,
     monitor_figure,
@@ -60,22 +61,22 @@ from selfpose.figures import (
     prediction_rows,
     snapshot_figure,
 )
-from selfpose.pages import linked_groups, linked_table, number_table, show_source
-from selfpose.pipeline import load
-from selfpose.plots import picture_row, use_style
-from selfpose.provenance import provenance_box, rerun_command
-from selfpose.quotes import quoted, record_link
-from selfpose.records import (
+from book.kit.pages import linked_groups, linked_table, number_table, show_source
+from selfpose.model import load
+from book.kit.plots import picture_row, use_style
+from book.kit.provenance import provenance_box, rerun_command
+from book.kit.quotes import quoted, record_link
+from experiments.records import (
     WEIGHTS,
     published_records,
     published_weights,
     read_history,
     read_records,
 )
-from selfpose.runs import DataChoice
-from selfpose.snapshots import snapshots_of_run
-from selfpose.view3d import pose_views
-from selfpose.widgets import figure_slider
+from selfpose.run import DataChoice
+from selfpose.evaluation.snapshots import snapshots_of_run
+from book.kit.view3d import pose_views
+from book.kit.widgets import figure_slider
 
 use_style()
 records = read_records(runs)

@@ -37,7 +37,7 @@ cache = "build/cache"
 runs = "build/embedded-quick/runs"
 
 # %% tags=["hide-input"]
-from selfpose.notebooks import check_parameters
+from experiments.notebooks import check_parameters
 
 check_parameters(
     globals(),
@@ -50,22 +50,22 @@ from pathlib import Path
 import torch
 from IPython.display import Markdown, display
 
-from selfpose.answers import ablation_figure, answer_sentence, answer_table, describe, records_for
+from book.kit.answers import ablation_figure, answer_sentence, answer_table, describe, records_for
 from selfpose.config import BASE_TERMS, LIFTING_TERMS, Config
-from selfpose.figures import error_bars
+from book.kit.figures import error_bars
 from selfpose.lifting import lifting_terms
 from selfpose.metrics import procrustes, root_centred
-from selfpose.pages import number_table, show_source
-from selfpose.pipeline import load
-from selfpose.plots import new_figure, use_style
-from selfpose.provenance import provenance_box
-from selfpose.quotes import record_link
-from selfpose.records import RESULTS, WEIGHTS, published_records, read_history, read_records
-from selfpose.runs import DataChoice
+from book.kit.pages import number_table, show_source
+from selfpose.model import load
+from book.kit.plots import new_figure, use_style
+from book.kit.provenance import provenance_box
+from book.kit.quotes import record_link
+from experiments.records import RESULTS, WEIGHTS, published_records, read_history, read_records
+from selfpose.run import DataChoice
 from selfpose.training import build_pipeline
-from selfpose.view3d import pose_views
-from selfpose.widgets import figure_slider
-from selfpose.workflow import read_experiments
+from book.kit.view3d import pose_views
+from book.kit.widgets import figure_slider
+from experiments.workflow import read_experiments
 
 use_style()
 experiments = {e.name: e for e in read_experiments()}

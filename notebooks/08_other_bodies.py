@@ -34,7 +34,7 @@ seed = 0
 cache = "build/cache"
 
 # %% tags=["hide-input"]
-from selfpose.notebooks import check_parameters
+from experiments.notebooks import check_parameters
 
 check_parameters(globals(), ["bodies", "preset", "lift_steps", "flow_steps", "seed", "cache"])
 
@@ -46,21 +46,21 @@ import torch
 from IPython.display import Markdown, display
 
 from selfpose import metrics
-from selfpose.answers import records_for
+from book.kit.answers import records_for
 from selfpose.config import Config
-from selfpose.evaluation import errors, predict_test
-from selfpose.figures import joint_bars, prediction_figure, prediction_rows
-from selfpose.pages import linked_groups, number_table, show_source
-from selfpose.pipeline import load
-from selfpose.plots import learning_curves, picture_row, stack_figures, use_style
-from selfpose.provenance import provenance_box
-from selfpose.records import published_records, published_weights, read_history
-from selfpose.runs import DataChoice, run_experiment
+from selfpose.evaluation.scores import errors, predict_test
+from book.kit.figures import joint_bars, prediction_figure, prediction_rows
+from book.kit.pages import linked_groups, number_table, show_source
+from selfpose.model import load
+from book.kit.plots import learning_curves, picture_row, stack_figures, use_style
+from book.kit.provenance import provenance_box
+from experiments.records import published_records, published_weights, read_history
+from selfpose.run import DataChoice, run_experiment
 from selfpose.skeleton import HUMAN_17
 from selfpose.training import fitting_components
-from selfpose.view3d import pose_view
-from selfpose.widgets import figure_slider
-from selfpose.workflow import read_experiments
+from book.kit.view3d import pose_view
+from book.kit.widgets import figure_slider
+from experiments.workflow import read_experiments
 
 use_style()
 names = [name.strip() for name in bodies.split(",") if name.strip()]

@@ -40,7 +40,7 @@ cache = "build/cache"
 runs = "build/embedded-quick/runs"
 
 # %% tags=["hide-input"]
-from selfpose.notebooks import check_parameters
+from experiments.notebooks import check_parameters
 
 check_parameters(
     globals(),
@@ -53,26 +53,28 @@ from dataclasses import replace
 import torch
 from IPython.display import Markdown, display
 
-from selfpose import evaluation, metrics, plots
-from selfpose.answers import ablation_figure, answer_sentence, answer_table, records_for
-from selfpose.clips import side_stage
+from selfpose.evaluation.scores import scores as evaluation
+from selfpose import metrics
+from book.kit import plots
+from book.kit.answers import ablation_figure, answer_sentence, answer_table, records_for
+from selfpose.extras.clips import side_stage
 from selfpose.config import Config
-from selfpose.diagnosis import (
+from book.kit.diagnosis import (
     FAILURES,
     failure_figure,
     failure_sentence,
     find_comparison,
     places,
 )
-from selfpose.pages import linked_groups, number_table, show_source
-from selfpose.provenance import provenance_box
-from selfpose.records import published_records, published_weights, read_records
-from selfpose.runs import DataChoice
-from selfpose.sides import SidePrior, side_accuracy
-from selfpose.stages import Runner
+from book.kit.pages import linked_groups, number_table, show_source
+from book.kit.provenance import provenance_box
+from experiments.records import published_records, published_weights, read_records
+from selfpose.run import DataChoice
+from selfpose.extras.sides import SidePrior, side_accuracy
+from selfpose.steps import Runner
 from selfpose.training import build_pipeline
-from selfpose.widgets import figure_slider
-from selfpose.workflow import read_experiments
+from book.kit.widgets import figure_slider
+from experiments.workflow import read_experiments
 
 plots.use_style()
 config = Config.for_run(preset=preset, input="poses", seed=seed)

@@ -35,7 +35,7 @@ cache = "build/cache"
 runs = "build/embedded-quick/runs"
 
 # %% tags=["hide-input"]
-from selfpose.notebooks import check_parameters
+from experiments.notebooks import check_parameters
 
 check_parameters(
     globals(),
@@ -47,19 +47,21 @@ import dataclasses
 
 import torch
 
-from selfpose import metrics, plots, protocols
+from selfpose import metrics
+from book.kit import plots
+from selfpose.evaluation.scores import protocols
 from selfpose.config import Config
-from selfpose.pages import number_table, show_source
-from selfpose.pipeline import load
-from selfpose.protocols import PoseResults, evaluate_hands, evaluate_mpi_inf_3dhp, with_parts
-from selfpose.protocols.human36m import BAD_S9
-from selfpose.protocols.mpi_inf_3dhp import GROUPS_14, GROUPS_17
-from selfpose.protocols.plots import variant_dots
-from selfpose.protocols.variants import side_by_side, spreads, variants_by_name, with_flipped
-from selfpose.provenance import provenance_box
-from selfpose.records import published_weights
-from selfpose.runs import DataChoice
-from selfpose.widgets import figure_slider
+from book.kit.pages import number_table, show_source
+from selfpose.model import load
+from selfpose.evaluation.protocols import PoseResults, evaluate_hands, evaluate_mpi_inf_3dhp, with_parts
+from selfpose.evaluation.protocols.human36m import BAD_S9
+from selfpose.evaluation.protocols.mpi_inf_3dhp import GROUPS_14, GROUPS_17
+from selfpose.evaluation.protocols.plots import variant_dots
+from selfpose.evaluation.protocols.variants import side_by_side, spreads, variants_by_name, with_flipped
+from book.kit.provenance import provenance_box
+from experiments.records import published_weights
+from selfpose.run import DataChoice
+from book.kit.widgets import figure_slider
 
 plots.use_style()
 config = Config.for_run(preset=preset, seed=seed, input="poses", n_unlabelled=64)
@@ -342,7 +344,7 @@ number_table(
 # which is most for the worst poses:
 
 # %% tags=["hide-input"]
-from selfpose.protocols.mpi_inf_3dhp import pelvis_counted
+from selfpose.evaluation.protocols.mpi_inf_3dhp import pelvis_counted
 
 
 def pck_with_and_without(some):
@@ -471,7 +473,7 @@ number_table(
 #
 # A metric's name is not a definition. On good predictions the variants lie close together, which is
 # why they are mixed up; on inside-out ones they lie worlds apart. The evaluators of
-# `selfpose.protocols` return every variant under a name that says which it is. This book prints N- and
+# `selfpose.evaluation.protocols` return every variant under a name that says which it is. This book prints N- and
 # P-MPJPE with the least-squares scale and a proper rotation, over all frames. What our own choices are
 # beyond that stands under [what we chose](../book/choices.md).
 

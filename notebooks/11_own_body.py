@@ -38,7 +38,7 @@ overrides = {
 }
 
 # %% tags=["hide-cell"]
-from selfpose.notebooks import check_parameters
+from experiments.notebooks import check_parameters
 
 check_parameters(globals(), ["seed", "cameras", "pictures_each", "poses", "preset", "overrides"])
 if preset == "smoke":  # only to see that everything runs
@@ -62,11 +62,11 @@ from IPython.display import Image, Markdown, display
 from PIL import Image as PillowImage
 from PIL import ImageChops
 
-from selfpose import plots
+from book.kit import plots
 from selfpose.cli import cli
-from selfpose.data.cones import Looks, Model, Part
-from selfpose.data.studio import CameraSpread, film, project_only
-from selfpose.provenance import provenance_box
+from selfpose.synthetic.cones import Looks, Model, Part
+from selfpose.synthetic.studio import CameraSpread, film, project_only
+from book.kit.provenance import provenance_box
 from selfpose.skeleton import Skeleton
 
 plots.use_style()
@@ -345,11 +345,11 @@ run(f"{command} {settings} --out run --quiet")
 
 # %% tags=["hide-input"]
 from selfpose.config import Config
-from selfpose.evaluation import errors_3d, mean_errors
+from selfpose.evaluation.scores import errors_3d, mean_errors
 from selfpose.metrics import procrustes, root_centred
-from selfpose.pages import number_table
-from selfpose.records import read_record
-from selfpose.runs import DataChoice
+from book.kit.pages import number_table
+from experiments.records import read_record
+from selfpose.run import DataChoice
 
 record = read_record("run")
 config = Config.from_dict(record["parameters"])
@@ -398,8 +398,8 @@ Markdown(
 # it they often are not. Longer training is the first thing to try.
 
 # %% mystnb={"figure": {"name": "fig-own-curves", "caption": "While it learns: the 2D error on the test pictures, and the spread of the drawn poses over that of the unpaired ones, which must not fall to nothing."}, "image": {"alt": "Two curves over the training steps: the 2D error falls, the spread stays near one."}} tags=["hide-input"]
-from selfpose.figures import monitor_figure
-from selfpose.records import read_history
+from book.kit.figures import monitor_figure
+from experiments.records import read_history
 
 monitor_figure(
     {"this run": read_history("run")["images"]},
@@ -447,7 +447,7 @@ number_table(
 # learnt from, and from a camera that nothing above has seen; 2D comes back in their own pixels.
 
 # %%
-from selfpose.pictures import predict_pictures
+from selfpose.evaluation.predict import predict_pictures
 
 poses_of = predict_pictures("run/weights.safetensors", ["new/camera00"])
 
@@ -458,7 +458,7 @@ for joint, xy, xyz in zip(skeleton.joints, poses_of.pose_2d[0], poses_of.pose_3d
     print(f"{joint:>14s}  {xy[0]:6.1f}, {xy[1]:6.1f} px   ({place}) of the length root–top")
 
 # %% mystnb={"figure": {"name": "fig-own-new", "caption": "A new picture, from the side: what the networks see, the skeleton image, the 2D and the 3D pose."}, "image": {"alt": "From left to right: the toy excavator, its stick figure drawn by the first network, the 2D pose over the picture, the 3D pose."}} tags=["hide-input"]
-from selfpose.figures import prediction_figure
+from book.kit.figures import prediction_figure
 
 prediction_figure(poses_of.images[0], poses_of.prediction, 0, skeleton)
 
@@ -466,9 +466,9 @@ prediction_figure(poses_of.images[0], poses_of.prediction, 0, skeleton)
 # And the test pictures in order of their 2D error, with the truth in white:
 
 # %% tags=["hide-input"]
-from selfpose.evaluation import errors, predict_test
-from selfpose.pipeline import load
-from selfpose.widgets import figure_slider
+from selfpose.evaluation.scores import errors, predict_test
+from selfpose.model import load
+from book.kit.widgets import figure_slider
 
 prediction = predict_test(load("run/weights.safetensors"), test)
 error = errors(prediction, test, skeleton)["error_2d_percent"]
@@ -502,7 +502,7 @@ figure_slider(
 # %% tags=["hide-input"]
 from selfpose.data.plan import Recipe
 from selfpose.data.readers import make_reader
-from selfpose.inspection import inspect_reader
+from selfpose.data.inspection import inspect_reader
 
 
 def spoilt(name, spoil):

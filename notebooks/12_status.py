@@ -32,7 +32,7 @@ cache = "build/cache"
 runs = "build/embedded-quick/runs"
 
 # %% tags=["hide-input"]
-from selfpose.notebooks import check_parameters
+from experiments.notebooks import check_parameters
 
 check_parameters(
     globals(),
@@ -42,9 +42,9 @@ check_parameters(
 # %% tags=["hide-input"]
 from IPython.display import Markdown
 
-from selfpose.provenance import provenance_box
-from selfpose.records import published_records
-from selfpose.status import (
+from book.kit.provenance import provenance_box
+from experiments.records import published_records
+from book.kit.status import (
     cells_of_build,
     count_states,
     counts_text,

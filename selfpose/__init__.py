@@ -6,9 +6,9 @@ The package reads like the paper, one part to a module, and imports run downward
 1. geometry: :mod:`~selfpose.skeleton`, :mod:`~selfpose.camera`, :mod:`~selfpose.metrics`
 2. parts: :mod:`~selfpose.render` (κ), :mod:`~selfpose.networks` (Φ, Ω, Λ, D),
    :mod:`~selfpose.flow` (the prior)
-3. method: :mod:`~selfpose.cycle`, :mod:`~selfpose.losses`, :mod:`~selfpose.pipeline`
-4. running: :mod:`~selfpose.config`, :mod:`~selfpose.training`, :mod:`~selfpose.records`
-5. people: :mod:`~selfpose.plots`, :mod:`~selfpose.widgets`, :mod:`~selfpose.cli`
+3. method: :mod:`~selfpose.cycle`, :mod:`~selfpose.losses`, :mod:`~selfpose.model`
+4. running: :mod:`~selfpose.config`, :mod:`~selfpose.training`, :mod:`~experiments.records`
+5. people: :mod:`~book.kit.plots`, :mod:`~book.kit.widgets`, :mod:`~selfpose.cli`
 
 and, beside them, :mod:`selfpose.data`, one reader for each source.
 """

@@ -6,7 +6,7 @@ from functools import partial
 
 import torch
 
-from selfpose.data.figure import measure_speed
+from selfpose.synthetic.figure import measure_speed
 from selfpose.render import draw_bones, pixel_centres, segment_distance_sq
 from selfpose.skeleton import HUMAN_17
 

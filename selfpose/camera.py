@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import torch
 
-from selfpose._typing import Float, Tensor
+from jaxtyping import Float
+from torch import Tensor
 from selfpose.skeleton import Skeleton
 
 DEPTH_OFFSET = 10.0  # Δ

@@ -20,7 +20,7 @@ from selfpose.data.source_names import FILES, SOURCES
 from selfpose.stopping import TrainingDiverged, TrainingStopped
 
 if TYPE_CHECKING:
-    from selfpose.runs import DataChoice
+    from selfpose.run import DataChoice
 
 PRESETS = ("smoke", "quick", "standard", "paper-scale")
 VARIANTS = ("paper", "selfpose", "loose")
@@ -92,8 +92,8 @@ def choice_options(
                 raise click.UsageError(
                     f"the data {data!r} are read from one folder: give --{prefix}root DIR"
                 )
-            from selfpose.data.sources import check_folders
-            from selfpose.runs import DataChoice
+            from selfpose.sources import check_folders
+            from selfpose.run import DataChoice
 
             choice = DataChoice(
                 name=data,
@@ -192,9 +192,9 @@ def train(
     Every parameter of the method, of the networks and of the training can be given with --set.
     What there is, and what it is by default, is listed by: selfpose train --show-config
     """
-    from selfpose.advice import advice
+    from selfpose.evaluation.advice import advice
     from selfpose.config import Config
-    from selfpose.runs import run_experiment
+    from selfpose.run import run_experiment
 
     overrides = parse_overrides(settings)
     for name in ("input", "preset", "variant", "seed"):
@@ -256,11 +256,11 @@ def campaign(
     the others; the next slice tries it again. Exit codes: 0, all is done; 3, there is more to do;
     1, nothing is left but failed runs, or a mistake in the options; 130, Ctrl-C.
     """
-    from selfpose.campaign import Campaign, choose_runs, lock_path, process_age
-    from selfpose.data.sources import check_folders
-    from selfpose.notebooks import repository_root
-    from selfpose.runs import check_device, default_device
-    from selfpose.workflow import hold_lock
+    from experiments.campaign import Campaign, choose_runs, lock_path, process_age
+    from selfpose.sources import check_folders
+    from experiments.notebooks import repository_root
+    from selfpose.run import check_device, default_device
+    from experiments.workflow import hold_lock
 
     names = [name.strip() for name in experiments.split(",") if name.strip()]
     runs = choose_runs(preset=preset, data=choice.name, experiments=names, cells=cells)
@@ -323,10 +323,10 @@ def evaluate(
 ) -> None:
     """Errors of trained WEIGHTS on a data set's test part, as JSON."""
     from selfpose.config import Config
-    from selfpose.evaluation import evaluate as measure
-    from selfpose.evaluation import predict_test
-    from selfpose.pipeline import load
-    from selfpose.protocols.by_dataset import protocol_numbers
+    from selfpose.evaluation.scores import evaluate as measure
+    from selfpose.evaluation.scores import predict_test
+    from selfpose.model import load
+    from selfpose.evaluation.protocols.by_dataset import protocol_numbers
 
     pipeline = load(weights)
     config = Config(
@@ -365,7 +365,7 @@ def predict(weights: Path, pictures: tuple[Path, ...], out: Path, figures: bool)
     subject that fills most of it. Folders are searched with all that is in them. Writes poses.json,
     poses.csv and one figure for each picture (skeleton image, 2D and 3D pose) under --out.
     """
-    from selfpose.pictures import predict_files
+    from selfpose.evaluation.predict import predict_files
 
     if weights.is_dir():
         weights = weights / "weights.safetensors"
@@ -384,7 +384,7 @@ def predict(weights: Path, pictures: tuple[Path, ...], out: Path, figures: bool)
 )  # fmt: skip
 def publish(runs: Path, results: Path, weights: tuple[str, ...]) -> None:
     """Copy the records of finished RUNS to RESULTS, a folder to commit."""
-    from selfpose.records import publish as copy
+    from experiments.records import publish as copy
 
     for folder in copy(runs, results, weights=weights):
         click.echo(folder)
@@ -423,7 +423,7 @@ def check(choice: "DataChoice", image_size: int, out: Path | None) -> None:
     from selfpose.config import Config
     from selfpose.data.plan import Recipe
     from selfpose.data.readers import make_reader
-    from selfpose.inspection import inspect_dataset, inspect_reader, sample_figure
+    from selfpose.data.inspection import inspect_dataset, inspect_reader, sample_figure
 
     if choice.name in FILES:
         assert choice.data_root is not None

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
-from selfpose.names import refuse_unknown
-from selfpose.pipeline import Architecture
+from selfpose.files import refuse_unknown
+from selfpose.model import Architecture
 
 PAPER_TERMS: tuple[str, ...] = ("D", "Omega", "2D", "3D", "def", "NF", "bl")
 """The seven losses, in the paper's order."""

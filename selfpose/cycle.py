@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from selfpose._typing import Float, Tensor
+from jaxtyping import Float
+from torch import Tensor
 from selfpose.camera import (
     DEPTH_OFFSET,
     MIN_DEPTH,

@@ -1,8 +1,9 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all; names given by users."""
 
+import difflib
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -62,5 +63,20 @@ def hold_folder(folder: Path, *, busy: str) -> Iterator[None]:
     finally:
         os.close(descriptor)
 
+def refuse_unknown(names: Iterable[str], known: Iterable[str], what: str) -> None:
+    """Raise ``ValueError`` for the first name that is not known, with the nearest right one.
 
-__all__ = ["hold", "hold_folder", "write_whole"]
+    >>> refuse_unknown(["seed"], ["seed", "preset"], "parameter")
+    >>> refuse_unknown(["sead"], ["seed", "preset"], "parameter")
+    Traceback (most recent call last):
+    ValueError: unknown parameter 'sead'; did you mean 'seed'? Known: seed, preset
+    """
+    known = list(known)
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+            hint = f"; did you mean {near[0]!r}?" if near else "."
+            raise ValueError(f"unknown {what} {name!r}{hint} Known: {', '.join(known) or 'none'}")
+
+
+__all__ = ["hold", "hold_folder", "refuse_unknown", "write_whole"]

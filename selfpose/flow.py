@@ -5,7 +5,8 @@ import math
 import torch
 from torch import nn
 
-from selfpose._typing import Float, Tensor
+from jaxtyping import Float
+from torch import Tensor
 
 
 class WhiteningPCA(nn.Module):

@@ -11,18 +11,19 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from selfpose import losses
-from selfpose._typing import Float, Tensor
-from selfpose.clips import ClipSides, check_clips
+from jaxtyping import Float
+from torch import Tensor
+from selfpose.extras.clips import ClipSides, check_clips
 from selfpose.config import Config
-from selfpose.data.protocol import PoseDataset
-from selfpose.evaluation import monitor_images
+from selfpose.data.dataset import PoseDataset
+from selfpose.evaluation.scores import monitor_images
 from selfpose.lifting import bone_weight, fixed_elevation, lifting_terms
 from selfpose.metrics import twin_distances_sq
 from selfpose.networks import Discriminator, PoseRegressor
 from selfpose.optimise import decay_rate, descend, numbers
-from selfpose.pipeline import PosePipeline
-from selfpose.posterior import measure_noise
-from selfpose.puppets import (
+from selfpose.model import PosePipeline
+from selfpose.extras.posterior import measure_noise
+from selfpose.extras.puppets import (
     draw_light,
     draw_puppets,
     half_brightness_radius,
@@ -30,11 +31,11 @@ from selfpose.puppets import (
     vary_radius,
 )
 from selfpose.render import draw_bones, draw_skeleton
-from selfpose.sides import SidePrior, side_loss
+from selfpose.extras.sides import SidePrior, side_loss
 from selfpose.skeleton import Skeleton
-from selfpose.snapshots import Album
-from selfpose.stages import Stage
-from selfpose.thickness import fit_thickness
+from selfpose.evaluation.snapshots import Album
+from selfpose.steps import Stage
+from selfpose.extras.thickness import fit_thickness
 from selfpose.views import Pictures, View
 
 DECISIONS = 8

@@ -5,15 +5,16 @@ import math
 import torch
 
 from selfpose import losses
-from selfpose._typing import Float, Tensor
+from jaxtyping import Float
+from torch import Tensor
 from selfpose.config import LIFTING_TERMS, Config
 from selfpose.cycle import FixedElevation, rotation_cycle
-from selfpose.data.protocol import PoseDataset
-from selfpose.evaluation import monitor_lifting
+from selfpose.data.dataset import PoseDataset
+from selfpose.evaluation.scores import monitor_lifting
 from selfpose.optimise import decay_rate, descend, numbers
-from selfpose.pipeline import PosePipeline
+from selfpose.model import PosePipeline
 from selfpose.skeleton import mirror_pose
-from selfpose.stages import Stage
+from selfpose.steps import Stage
 
 
 def bone_weight(step: int, config: Config) -> float:

@@ -5,7 +5,8 @@ import math
 import torch
 from torch.nn import functional
 
-from selfpose._typing import Float, Tensor
+from jaxtyping import Float
+from torch import Tensor
 from selfpose.metrics import bone_lengths, twin_distances_sq
 from selfpose.render import exchange_sides
 from selfpose.skeleton import Skeleton

@@ -10,7 +10,8 @@ from itertools import product
 
 import torch
 
-from selfpose._typing import Bool, Float, Shaped, Tensor
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor
 from selfpose.skeleton import Skeleton
 
 

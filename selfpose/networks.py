@@ -4,7 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from selfpose._typing import Float, Tensor
+from jaxtyping import Float
+from torch import Tensor
 from selfpose.render import pixel_centres
 
 

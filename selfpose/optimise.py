@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from selfpose._typing import Tensor
-from selfpose.stages import check_finite
+from torch import Tensor
+from selfpose.steps import check_finite
 
 
 def descend(

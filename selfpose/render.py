@@ -2,7 +2,8 @@
 
 import torch
 
-from selfpose._typing import Float, Int, Tensor
+from jaxtyping import Float, Int
+from torch import Tensor
 from selfpose.skeleton import Skeleton
 
 CHANNEL_SIDES = {1: (("left", "right", "centre"),), 3: (("left",), ("right",), ("centre",))}

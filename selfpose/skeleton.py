@@ -6,8 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from selfpose._typing import Shaped, Tensor
-from selfpose.names import refuse_unknown
+from jaxtyping import Shaped
+from torch import Tensor
+from selfpose.files import refuse_unknown
 
 Side = Literal["left", "right", "centre"]
 

@@ -1,4 +1,4 @@
-"""How a training ends before its end. Apart from :mod:`selfpose.stages`, so that a command line can
+"""How a training ends before its end. Apart from :mod:`selfpose.steps`, so that a command line can
 name these without loading PyTorch."""
 
 

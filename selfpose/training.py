@@ -9,16 +9,16 @@ import torch
 from torch import nn
 
 from selfpose.camera import PixelScale
-from selfpose.clips import side_stage
+from selfpose.extras.clips import side_stage
 from selfpose.config import Config
-from selfpose.data.protocol import PoseDataset
+from selfpose.data.dataset import PoseDataset
 from selfpose.imaging import image_stage, regressor_stage
 from selfpose.lifting import flow_stage, lifting_stage
-from selfpose.pipeline import PosePipeline, round_to_half
-from selfpose.records import source_digest
-from selfpose.sides import SidePrior
-from selfpose.snapshots import Album
-from selfpose.stages import Runner
+from selfpose.model import PosePipeline, round_to_half
+from experiments.records import source_digest
+from selfpose.extras.sides import SidePrior
+from selfpose.evaluation.snapshots import Album
+from selfpose.steps import Runner
 from selfpose.views import Pictures
 
 

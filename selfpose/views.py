@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import torch
 
-from selfpose._typing import Tensor
-from selfpose.augment import ViewChange, draw_view_change
+from torch import Tensor
+from selfpose.extras.augment import ViewChange, draw_view_change
 from selfpose.config import Config
-from selfpose.data.protocol import PoseDataset
-from selfpose.foreground import static_foreground
-from selfpose.pipeline import images_to_input
-from selfpose.thickness import solid
+from selfpose.data.dataset import PoseDataset
+from selfpose.extras.foreground import static_foreground
+from selfpose.model import images_to_input
+from selfpose.extras.thickness import solid
 
 RESIDENT_BYTES = 8 * 2**30
 """Pictures up to this many bytes are moved to the device as a whole."""

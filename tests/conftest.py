@@ -8,7 +8,7 @@ import torch
 from hypothesis import settings
 
 if TYPE_CHECKING:
-    from selfpose.data.protocol import PoseDataset
+    from selfpose.data.dataset import PoseDataset
 
 settings.register_profile(
     "selfpose", deadline=None, max_examples=25, derandomize=True, database=None
@@ -26,7 +26,7 @@ def seeded() -> None:
 @pytest.fixture(scope="session")
 def tiny_dataset() -> "PoseDataset":
     """The embedded data at the sizes of the smoke preset."""
-    from selfpose.data.embedded import load_embedded
+    from selfpose.synthetic.embedded import load_embedded
 
     return load_embedded(n_unlabelled=256, n_unpaired=512, n_test=64, progress=False)
 

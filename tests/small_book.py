@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from selfpose.notebooks import repository_root, run_notebook, sync_pair
+from experiments.notebooks import repository_root, run_notebook, sync_pair
 
 
 def write_book(

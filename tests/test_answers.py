@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from selfpose.answers import (
+from book.kit.answers import (
     MEASURES,
     Evidence,
     ablation_figure,
@@ -24,12 +24,12 @@ from selfpose.answers import (
     records_for,
     welch_p_value,
 )
-from selfpose.campaign import choose_runs
+from experiments.campaign import choose_runs
 from selfpose.cli import campaign
 from selfpose.data.source_names import GENERATED
-from selfpose.quotes import quote_from_attributes, record_name
-from selfpose.site_checks import read_page
-from selfpose.workflow import Experiment, campaign_command, read_experiments
+from book.kit.quotes import quote_from_attributes, record_name
+from book.kit.site_checks import read_page
+from experiments.workflow import Experiment, campaign_command, read_experiments
 
 
 def experiment(over: str = "", input_: str = "poses", **more: Any) -> Experiment:

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from selfpose.augment import ViewChange, draw_view_change
+from selfpose.extras.augment import ViewChange, draw_view_change
 from selfpose.render import draw_skeleton
 from selfpose.skeleton import HUMAN_17
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from selfpose import metrics
-from selfpose.baselines import (
+from selfpose.evaluation.baselines import (
     baseline_errors,
     facing_angle,
     flat_pose,
@@ -19,8 +19,8 @@ from selfpose.baselines import (
 )
 from selfpose.camera import azimuth_rotation, lift, project
 from selfpose.config import Config
-from selfpose.data.protocol import PoseDataset
-from selfpose.evaluation import evaluate, predict_test
+from selfpose.data.dataset import PoseDataset
+from selfpose.evaluation.scores import evaluate, predict_test
 from selfpose.skeleton import HUMAN_17, Skeleton
 from selfpose.training import build_pipeline
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from selfpose.bodies import BODIES, FINGERS, HAND_21, MACHINE, QUADRUPED
-from selfpose.data.cones import Model, Part
-from selfpose.data.embedded import CASTS, FRAME_STEP, load_embedded
-from selfpose.data.studio import Footage, film, project_only
+from selfpose.synthetic.cones import Model, Part
+from selfpose.synthetic.embedded import CASTS, FRAME_STEP, load_embedded
+from selfpose.synthetic.studio import Footage, film, project_only
 from selfpose.metrics import bone_lengths
 from selfpose.skeleton import Skeleton
 

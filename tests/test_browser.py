@@ -18,7 +18,7 @@ import pytest
 from small_book import write_book
 
 from selfpose.page_weight import check_page_weights, page_weights
-from selfpose.site import build, stage
+from book.kit.site import build, stage
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next((path for name in BROWSERS if (path := shutil.which(name))), None)
@@ -70,8 +70,8 @@ import torch
 from matplotlib import pyplot as plt
 
 from selfpose.skeleton import HUMAN_17
-from selfpose.view3d import pose_view, pose_views
-from selfpose.widgets import figure_slider, figure_slider_2d
+from book.kit.view3d import pose_view, pose_views
+from book.kit.widgets import figure_slider, figure_slider_2d
 
 
 def draw(a, b=1):

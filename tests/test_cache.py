@@ -10,8 +10,8 @@ import torch
 
 from selfpose.data import cache
 from selfpose.data.cache import cached, data_key
-from selfpose.data.protocol import PoseDataset
-from selfpose.data.sources import load_dataset
+from selfpose.data.dataset import PoseDataset
+from selfpose.sources import load_dataset
 
 
 def assert_same(one: PoseDataset, other: PoseDataset) -> None:
@@ -116,7 +116,7 @@ def test_keys_change_with_name_options_and_files(tmp_path: Path) -> None:
 def test_embedded_data_come_from_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = {"n_unlabelled": 16, "n_unpaired": 32, "n_test": 8, "progress": False}
     first = load_dataset("embedded", cache=tmp_path, **options)
-    monkeypatch.setattr("selfpose.data.sources.load_embedded", None)
+    monkeypatch.setattr("selfpose.sources.load_embedded", None)
     assert_same(load_dataset("embedded", cache=tmp_path, **options), first)
 
 

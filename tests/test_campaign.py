@@ -14,8 +14,9 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from selfpose import campaign, cli
-from selfpose.campaign import (
+from experiments import campaign
+from selfpose import cli
+from experiments.campaign import (
     MORE_TO_DO,
     STOPPED,
     Campaign,
@@ -28,10 +29,10 @@ from selfpose.campaign import (
     taking_turns,
 )
 from selfpose.config import Config
-from selfpose.notebooks import repository_root
-from selfpose.records import RECORD, read_record
-from selfpose.runs import DataChoice
-from selfpose.workflow import Run, hold_lock
+from experiments.notebooks import repository_root
+from experiments.records import RECORD, read_record
+from selfpose.run import DataChoice
+from experiments.workflow import Run, hold_lock
 
 TINY = {
     **{"flow_steps": 5, "lift_steps": 5, "supervised": False},
@@ -221,7 +222,7 @@ def test_unknown_cells_are_refused(
 
 
 def test_data_are_prepared_by_one_process_at_a_time(tmp_path: Path) -> None:
-    code = "import sys, time; from selfpose.campaign import taking_turns\n"
+    code = "import sys, time; from experiments.campaign import taking_turns\n"
     code += "with taking_turns(sys.argv[1], 'a'): print('in', flush=True); time.sleep(600)"
     with subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)],
@@ -268,7 +269,7 @@ def test_real_runs_are_those_of_run_experiment(experiments: Path, tmp_path: Path
     order = work.order_for(work.cells[0])
     order["config"] = {**order["config"], "lift_steps": 10**9}
     endless = subprocess.Popen(
-        [sys.executable, "-m", "selfpose.campaign", json.dumps({**order, "out": f"{out}/z"})],
+        [sys.executable, "-m", "experiments.campaign", json.dumps({**order, "out": f"{out}/z"})],
         cwd=repository_root(),
         stderr=subprocess.DEVNULL,
         env={**os.environ, "OMP_NUM_THREADS": "1"},

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from selfpose.caveats import below_no_floor, shortened
+from book.kit.caveats import below_no_floor, shortened
 from selfpose.config import Config
 
 

@@ -10,10 +10,10 @@ import yaml
 from click.testing import CliRunner
 
 from selfpose import cli
-from selfpose.advice import advice
+from selfpose.evaluation.advice import advice
 from selfpose.cli import parse_overrides
 from selfpose.config import PRESETS, VARIANTS, Config
-from selfpose.records import read_record
+from experiments.records import read_record
 
 SMALL = [
     "--set", "n_unlabelled=64", "--set", "n_unpaired=64", "--set", "n_test=16",
@@ -176,7 +176,7 @@ def test_an_interrupt_ends_with_its_code(
     def interrupt(*given: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("selfpose.runs.run_experiment", interrupt)
+    monkeypatch.setattr("selfpose.run.run_experiment", interrupt)
     code, _, _ = run_main(
         monkeypatch, capsys, "train", "--preset", "smoke", "--out", str(tmp_path / "run")
     )

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import torch
 
-from selfpose.augment import draw_view_change
-from selfpose.clips import ClipSides
+from selfpose.extras.augment import draw_view_change
+from selfpose.extras.clips import ClipSides
 from selfpose.config import Config
-from selfpose.data.protocol import ImageSet, PoseDataset
-from selfpose.sides import SidePrior
+from selfpose.data.dataset import ImageSet, PoseDataset
+from selfpose.extras.sides import SidePrior
 from selfpose.skeleton import HUMAN_17
 from selfpose.training import build_pipeline
 from selfpose.views import Pictures, View

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from selfpose.data.cmu import Trial, find_trials, load_cmu, read_trial
+from selfpose.synthetic.cmu import Trial, find_trials, load_cmu, read_trial
 from selfpose.data.points import FIGURE_POINTS
-from selfpose.data.recordings import (
+from selfpose.synthetic.recordings import (
     MIN_TEST_FRAMES_PER_TRIAL,
     SPLIT_SHARES,
     clip_frames,

@@ -14,8 +14,8 @@ from selfpose.config import (
     VARIANTS,
     Config,
 )
-from selfpose.names import refuse_unknown
-from selfpose.pipeline import Architecture
+from selfpose.files import refuse_unknown
+from selfpose.model import Architecture
 
 
 @pytest.mark.parametrize("preset", PRESETS)

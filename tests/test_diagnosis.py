@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 import torch
 
-from selfpose import evaluation
-from selfpose.campaign import choose_runs
+from selfpose.evaluation.scores import scores as evaluation
+from experiments.campaign import choose_runs
 from selfpose.cli import campaign
 from selfpose.config import LIFTING_TERMS, Config
-from selfpose.data.protocol import PoseDataset
-from selfpose.diagnosis import (
+from selfpose.data.dataset import PoseDataset
+from book.kit.diagnosis import (
     FAILURES,
     Failure,
     failure_figure,
@@ -24,10 +24,10 @@ from selfpose.diagnosis import (
     finished_seed,
     places,
 )
-from selfpose.quotes import record_href
-from selfpose.records import SCHEMA
+from book.kit.quotes import record_href
+from experiments.records import SCHEMA
 from selfpose.training import build_pipeline
-from selfpose.workflow import read_experiments
+from experiments.workflow import read_experiments
 
 FAILURE = Failure(
     title="too much",

@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
-from selfpose.data.embedded import load_embedded
-from selfpose.data.motion import sample_motion
-from selfpose.data.protocol import PoseDataset
-from selfpose.data.studio import CameraSpread, Footage, film, project_only
+from selfpose.synthetic.embedded import load_embedded
+from selfpose.synthetic.motion import sample_motion
+from selfpose.data.dataset import PoseDataset
+from selfpose.synthetic.studio import CameraSpread, Footage, film, project_only
 from selfpose.skeleton import HUMAN_17
 
 CLIPS, FRAMES = 14, 48

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from selfpose import evaluation
+from selfpose.evaluation.scores import scores as evaluation
 from selfpose.camera import PixelScale
 from selfpose.cycle import FixedElevation
-from selfpose.data.protocol import LabelledSet, PoseDataset
-from selfpose.pipeline import Architecture, PosePipeline, Prediction
+from selfpose.data.dataset import LabelledSet, PoseDataset
+from selfpose.model import Architecture, PosePipeline, Prediction
 from selfpose.render import draw_skeleton
 from selfpose.skeleton import HUMAN_17
 

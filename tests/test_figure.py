@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from selfpose.data.background import DIFFICULTIES, sample_backgrounds
-from selfpose.data.figure import (
+from selfpose.synthetic.background import DIFFICULTIES, sample_backgrounds
+from selfpose.synthetic.figure import (
     PART_NAMES,
     PARTS,
     Appearance,
@@ -15,7 +15,7 @@ from selfpose.data.figure import (
     sample_appearance,
     sample_lights,
 )
-from selfpose.data.motion import ACTIVITIES, sample_motion
+from selfpose.synthetic.motion import ACTIVITIES, sample_motion
 from selfpose.data.points import FIGURE_POINTS
 
 DISTANCE = 7000.0

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from selfpose.camera import lift
-from selfpose.data.protocol import LabelledSet
-from selfpose.figures import (
+from selfpose.data.dataset import LabelledSet
+from book.kit.figures import (
     error_bars,
     joint_bars,
     monitor_figure,
@@ -17,9 +17,9 @@ from selfpose.figures import (
     prediction_rows,
     snapshot_figure,
 )
-from selfpose.pipeline import Prediction
+from selfpose.model import Prediction
 from selfpose.skeleton import HUMAN_17
-from selfpose.snapshots import Snapshots, coarse
+from selfpose.evaluation.snapshots import Snapshots, coarse
 
 
 def test_bars_are_the_means_and_missing_groups_are_named() -> None:

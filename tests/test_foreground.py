@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from selfpose.foreground import static_background, static_foreground
+from selfpose.extras.foreground import static_background, static_foreground
 
 
 def scene(n: int, *, level: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

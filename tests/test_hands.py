@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from selfpose.bodies import FINGERS, HAND_21
-from selfpose.data.cones import draw_bodies, sample_lights
-from selfpose.data.hand_drawing import HAND
-from selfpose.data.hands import (
+from selfpose.synthetic.cones import draw_bodies, sample_lights
+from selfpose.synthetic.hand_drawing import HAND
+from selfpose.synthetic.hands import (
     FINGER_LIMITS,
     FOREARM_TILT,
     HAND_ACTIVITIES,
@@ -16,7 +16,7 @@ from selfpose.data.hands import (
     THUMB_LIMITS,
     sample_hands,
 )
-from selfpose.data.moving import Motion
+from selfpose.synthetic.moving import Motion
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from selfpose.data.human36m import (
     VideoPose3DHuman36M,
 )
 from selfpose.data.reader import Clip, Reader
-from selfpose.protocols.human36m import is_bad_s9
+from selfpose.evaluation.protocols.human36m import is_bad_s9
 from selfpose.skeleton import HUMAN_17
 
 T = 24

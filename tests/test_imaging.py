@@ -8,10 +8,10 @@ from torch import nn
 
 from selfpose import losses
 from selfpose.config import Config
-from selfpose.data.protocol import PoseDataset
+from selfpose.data.dataset import PoseDataset
 from selfpose.imaging import image_stage
-from selfpose.pipeline import PosePipeline
-from selfpose.stages import Stage, step_generator
+from selfpose.model import PosePipeline
+from selfpose.steps import Stage, step_generator
 from selfpose.training import build_pipeline, train
 from selfpose.views import Pictures
 

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from selfpose import losses
 from selfpose.metrics import bone_lengths
-from selfpose.sides import SidePrior, exchange_sides, side_loss, side_prior_loss
+from selfpose.extras.sides import SidePrior, exchange_sides, side_loss, side_prior_loss
 from selfpose.skeleton import HUMAN_17, Skeleton
 
 CRANE = Skeleton(

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from selfpose.data.cones import draw_bodies, sample_lights
-from selfpose.data.lamp_drawing import LAMP
-from selfpose.data.machines import (
+from selfpose.synthetic.cones import draw_bodies, sample_lights
+from selfpose.synthetic.lamp_drawing import LAMP
+from selfpose.synthetic.machines import (
     JOINT_LIMITS,
     KNOB_TURN,
     LAMP_ACTIVITIES,
@@ -13,7 +13,7 @@ from selfpose.data.machines import (
     NECK_HEIGHT,
     sample_machines,
 )
-from selfpose.data.moving import Motion
+from selfpose.synthetic.moving import Motion
 
 UP = torch.tensor([0.0, -1.0, 0.0]).double()
 

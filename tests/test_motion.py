@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from selfpose.data.body import HINGE_LIMITS, sample_bodies, two_bones
-from selfpose.data.motion import ACTIVITIES, Motion, sample_motion
+from selfpose.synthetic.body import HINGE_LIMITS, sample_bodies, two_bones
+from selfpose.synthetic.motion import ACTIVITIES, Motion, sample_motion
 from selfpose.data.points import FIGURE_POINTS
 from selfpose.skeleton import HUMAN_17
 

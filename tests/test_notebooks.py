@@ -10,7 +10,7 @@ import jupytext
 import nbformat
 import pytest
 
-from selfpose.notebooks import (
+from experiments.notebooks import (
     ProgressLines,
     check_parameters,
     notebook_parameters,
@@ -41,7 +41,7 @@ preset = "quick"
 seed = 0
 
 # %%
-from selfpose.notebooks import check_parameters
+from experiments.notebooks import check_parameters
 
 check_parameters(globals(), ["preset", "seed"])
 
@@ -107,7 +107,7 @@ def test_missing_notebooks_and_parameters_cells_are_named(tmp_path: Path) -> Non
 
 
 def test_the_command_line_refuses_with_a_message_and_runs_with_values(notebook, tmp_path) -> None:
-    command = [sys.executable, "-m", "selfpose.notebooks", "run", str(notebook)]
+    command = [sys.executable, "-m", "experiments.notebooks", "run", str(notebook)]
     out = str(tmp_path / "out.ipynb")
     bad = subprocess.run(
         [*command, out, "-p", "presett=smoke"], capture_output=True, text=True, check=False
@@ -142,7 +142,7 @@ def test_a_run_ends_when_the_process_that_ordered_it_is_killed(tmp_path: Path) -
     script.write_text(SCRIPT.partition("# %%")[0] + cells, encoding="utf-8")
     notebook = sync_pair(script)
     orderer = subprocess.Popen(["sleep", "600"])
-    command = [sys.executable, "-m", "selfpose.notebooks", "run", str(notebook)]
+    command = [sys.executable, "-m", "experiments.notebooks", "run", str(notebook)]
     command += [str(tmp_path / "out.ipynb"), "-p", f"started={started}", "--quiet"]
     environment = {**os.environ, "SELFPOSE_WATCH": f"{os.uname().nodename}:{orderer.pid}"}
     run = subprocess.Popen(

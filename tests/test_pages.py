@@ -6,8 +6,8 @@ import statistics
 import pytest
 from test_provenance import a_record, quotes_in
 
-from selfpose.pages import linked_groups, linked_table, number_frame, number_table
-from selfpose.quotes import quote_from_attributes, quoted, record_link, record_name
+from book.kit.pages import linked_groups, linked_table, number_frame, number_table
+from book.kit.quotes import quote_from_attributes, quoted, record_link, record_name
 
 FIELD = "metrics.p_mpjpe_mm"
 

@@ -10,14 +10,14 @@ import torch
 from PIL import Image
 
 from selfpose.camera import PixelScale
-from selfpose.pictures import (
+from selfpose.evaluation.predict import (
     CSV_COLUMNS,
     find_pictures,
     predict_files,
     predict_pictures,
     read_picture,
 )
-from selfpose.pipeline import Architecture, PosePipeline, save
+from selfpose.model import Architecture, PosePipeline, save
 from selfpose.skeleton import HUMAN_17
 
 

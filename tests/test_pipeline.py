@@ -10,10 +10,10 @@ import safetensors.torch
 import torch
 from torch.nn import functional
 
-from selfpose import pipeline as module
+from selfpose import model as module
 from selfpose.camera import DEPTH_OFFSET, PixelScale, project
 from selfpose.metrics import root_centred
-from selfpose.pipeline import (
+from selfpose.model import (
     KNOWN_POSES,
     Architecture,
     PosePipeline,
@@ -22,8 +22,8 @@ from selfpose.pipeline import (
     round_to_half,
     save,
 )
-from selfpose.posterior import HARDER, expected_pose
-from selfpose.records import RESULTS, WEIGHTS
+from selfpose.extras.posterior import HARDER, expected_pose
+from experiments.records import RESULTS, WEIGHTS
 from selfpose.skeleton import HUMAN_17, Skeleton, mirror_pose
 
 SMALL = Architecture(

@@ -9,11 +9,11 @@ import torch
 from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 
-from selfpose import plots
-from selfpose.pages import number_frame, number_table, show_source, source_without_docstring
+from book.kit import plots
+from book.kit.pages import number_frame, number_table, show_source, source_without_docstring
 from selfpose.render import draw_bones, draw_skeleton
 from selfpose.skeleton import HUMAN_17, mirror_pose
-from selfpose.widgets import figure_to_data_url
+from book.kit.widgets import figure_to_data_url
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
-from selfpose._typing import Tensor
+from torch import Tensor
 from selfpose.camera import azimuth_rotation
 from selfpose.metrics import p_mpjpe, procrustes
-from selfpose.posterior import (
+from selfpose.extras.posterior import (
     LIKELIEST,
     MEDIAN_OF_RAYLEIGH,
     expected_pose,

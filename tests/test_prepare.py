@@ -20,7 +20,7 @@ from selfpose.data.prepare import prepare
 from selfpose.data.prepared import open_prepared, verify
 from selfpose.data.reader import Camera, Clip, Frame, Split
 from selfpose.data.rows import even_rows
-from selfpose.inspection import inspect_reader
+from selfpose.data.inspection import inspect_reader
 from selfpose.metrics import bone_lengths
 from selfpose.skeleton import Skeleton
 

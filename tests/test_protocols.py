@@ -17,7 +17,7 @@ from scipy.spatial import procrustes as scipy_procrustes
 from scipy.spatial.transform import Rotation
 
 from selfpose import metrics
-from selfpose.protocols import (
+from selfpose.evaluation.protocols import (
     PoseResults,
     evaluate_hands,
     evaluate_human36m,
@@ -29,11 +29,11 @@ from selfpose.protocols import (
     results,
     with_parts,
 )
-from selfpose.protocols.hands import AREAS, Area, area_under_curve
-from selfpose.protocols.human36m import action_of, is_bad_s9
-from selfpose.protocols.mpi_inf_3dhp import GROUPS_14, GROUPS_17, auc, pelvis_counted
-from selfpose.protocols.plots import variant_dots
-from selfpose.protocols.variants import (
+from selfpose.evaluation.protocols.hands import AREAS, Area, area_under_curve
+from selfpose.evaluation.protocols.human36m import action_of, is_bad_s9
+from selfpose.evaluation.protocols.mpi_inf_3dhp import GROUPS_14, GROUPS_17, auc, pelvis_counted
+from selfpose.evaluation.protocols.plots import variant_dots
+from selfpose.evaluation.protocols.variants import (
     family_of,
     side_by_side,
     spreads,

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from selfpose.bodies import HAND_21
-from selfpose.data.protocol import ImageSet, LabelledSet, PoseDataset
+from selfpose.data.dataset import ImageSet, LabelledSet, PoseDataset
 from selfpose.data.readers import thinned
-from selfpose.protocols.by_dataset import protocol_numbers
+from selfpose.evaluation.protocols.by_dataset import protocol_numbers
 from selfpose.skeleton import HUMAN_17, Skeleton
 
 

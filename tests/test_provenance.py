@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfpose import campaign, status
+from experiments import campaign
+from book.kit import status
 from selfpose.cli import parse_overrides
 from selfpose.config import Config
-from selfpose.names import refuse_unknown
-from selfpose.provenance import (
+from selfpose.files import refuse_unknown
+from book.kit.provenance import (
     changed_parameters,
     data_fingerprint,
     is_as_defined,
@@ -25,7 +26,7 @@ from selfpose.provenance import (
     rerun_command,
     write_record_pages,
 )
-from selfpose.quotes import (
+from book.kit.quotes import (
     field_value,
     quote_from_attributes,
     quoted,
@@ -33,9 +34,9 @@ from selfpose.quotes import (
     record_link,
     record_name,
 )
-from selfpose.records import published_records, read_record, write_json
-from selfpose.status import cells_of_build, count_states, run_state, status_tables
-from selfpose.workflow import matrix, run_config
+from experiments.records import published_records, read_record, write_json
+from book.kit.status import cells_of_build, count_states, run_state, status_tables
+from experiments.workflow import matrix, run_config
 
 FIELD = "metrics.p_mpjpe_mm"
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from selfpose.losses import puppet_loss
-from selfpose.puppets import (
+from selfpose.extras.puppets import (
     draw_light,
     draw_puppets,
     half_brightness_radius,

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from selfpose.bodies import QUADRUPED
-from selfpose.data.cones import Light, draw_bodies, sample_lights
-from selfpose.data.moving import Motion
-from selfpose.data.quadruped_drawing import ANIMAL, sample_coats
-from selfpose.data.quadrupeds import (
+from selfpose.synthetic.cones import Light, draw_bodies, sample_lights
+from selfpose.synthetic.moving import Motion
+from selfpose.synthetic.quadruped_drawing import ANIMAL, sample_coats
+from selfpose.synthetic.quadrupeds import (
     ANIMAL_ACTIVITIES,
     ANIMAL_POINTS,
     HINGE_LIMITS,

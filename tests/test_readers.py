@@ -11,7 +11,7 @@ from PIL import Image
 
 from selfpose.cli import cli
 from selfpose.config import Config
-from selfpose.data.protocol import ImageSet, LabelledSet, PoseDataset
+from selfpose.data.dataset import ImageSet, LabelledSet, PoseDataset
 from selfpose.data.readers import (
     READERS,
     files_digest,
@@ -21,10 +21,10 @@ from selfpose.data.readers import (
     thinned,
 )
 from selfpose.data.source_names import SOURCES, data_arguments
-from selfpose.data.sources import check_folders
-from selfpose.inspection import inspect_reader
-from selfpose.records import read_record
-from selfpose.runs import DataChoice, run_experiment
+from selfpose.sources import check_folders
+from selfpose.data.inspection import inspect_reader
+from experiments.records import read_record
+from selfpose.run import DataChoice, run_experiment
 from selfpose.skeleton import Skeleton
 
 CRANE = Skeleton(

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from selfpose.cli import cli
-from selfpose.notebooks import notebook_parameters, run_notebook
-from selfpose.records import read_record
+from experiments.notebooks import notebook_parameters, run_notebook
+from experiments.records import read_record
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -11,10 +11,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from selfpose import records
+from experiments import records
 from selfpose.files import write_whole
-from selfpose.quotes import record_name
-from selfpose.records import (
+from book.kit.quotes import record_name
+from experiments.records import (
     HISTORY,
     RECORD,
     REQUIRED,

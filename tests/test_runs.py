@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 import torch
 
-from selfpose import runs
+from selfpose import run as runs
 from selfpose.config import Config
-from selfpose.data.protocol import PoseDataset
-from selfpose.evaluation import evaluate
+from selfpose.data.dataset import PoseDataset
+from selfpose.evaluation.scores import evaluate
 from selfpose.files import hold_folder
-from selfpose.pipeline import load
-from selfpose.records import HISTORY, RECORD, WEIGHTS, read_history
-from selfpose.runs import DataChoice, check_device, run_experiment
+from selfpose.model import load
+from experiments.records import HISTORY, RECORD, WEIGHTS, read_history
+from selfpose.run import DataChoice, check_device, run_experiment
 from selfpose.skeleton import HUMAN_17
 
 TINY: dict[str, Any] = {
@@ -123,7 +123,7 @@ def test_a_full_disk_at_the_end_loses_no_training(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("selfpose.pipeline.save_file", lambda *a, **k: full())
+        patch.setattr("selfpose.model.save_file", lambda *a, **k: full())
         with pytest.raises(OSError, match="No space left"):
             run(tiny_dataset, tmp_path)
     assert (tmp_path / "checkpoint" / "state.pt").is_file()
@@ -133,7 +133,7 @@ def test_a_full_disk_at_the_end_loses_no_training(
         raise AssertionError("a finished stage was trained again")
 
     monkeypatch.setattr("selfpose.lifting.descend", forbidden)
-    monkeypatch.setattr("selfpose.baselines.descend", forbidden)
+    monkeypatch.setattr("selfpose.evaluation.baselines.descend", forbidden)
     assert run(tiny_dataset, tmp_path)["metrics"]
 
 

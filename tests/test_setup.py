@@ -11,13 +11,13 @@ import pytest
 import yaml
 
 from selfpose.config import Config
-from selfpose.data.embedded import load_embedded
-from selfpose.data.protocol import PoseDataset
+from selfpose.synthetic.embedded import load_embedded
+from selfpose.data.dataset import PoseDataset
 from selfpose.data.readers import READERS
 from selfpose.data.source_names import FILES, SOURCES
-from selfpose.notebooks import repository_root
+from experiments.notebooks import repository_root
 from selfpose.training import train
-from selfpose.workflow import (
+from experiments.workflow import (
     PRESENTATION,
     Experiment,
     hold_lock,
@@ -266,7 +266,7 @@ def test_library_files_follow_imports_and_leave_presentation_out(tmp_path: Path)
     }
     for name, text in sources.items():
         (package / name).write_text(text)
-    source = "import torch\nfrom selfpose.training import train\nfrom selfpose.plots import show"
+    source = "import torch\nfrom selfpose.training import train\nfrom book.kit.plots import show"
     common = {"__init__", "camera", "training", "data/__init__", "data/points", "skeleton"}
     for leave_out, expected in (((), common | {"plots"}), (PRESENTATION, common)):
         found = library_files(source, leave_out=leave_out, root=tmp_path)
@@ -275,7 +275,7 @@ def test_library_files_follow_imports_and_leave_presentation_out(tmp_path: Path)
 
 def test_trainings_depend_on_the_method_and_not_on_its_pictures() -> None:
     found = library_files(
-        "from selfpose.config import Config\nimport selfpose.widgets", leave_out=PRESENTATION
+        "from selfpose.config import Config\nimport book.kit.widgets", leave_out=PRESENTATION
     )
     assert "selfpose/config.py" in found
     assert "selfpose/widgets.py" not in found
@@ -286,7 +286,7 @@ def test_trainings_depend_on_the_method_and_not_on_its_pictures() -> None:
 
 def test_the_lock_is_exclusive_and_goes_with_its_holder(tmp_path: Path) -> None:
     path = tmp_path / "build" / ".lock"
-    code = "import sys, time; from selfpose.workflow import hold_lock; hold_lock(sys.argv[1]);"
+    code = "import sys, time; from experiments.workflow import hold_lock; hold_lock(sys.argv[1]);"
     with subprocess.Popen(
         [sys.executable, "-c", code + "print('held', flush=True); time.sleep(600)", str(path)],
         stdout=subprocess.PIPE,

@@ -5,7 +5,7 @@ import itertools
 import torch
 from torch.nn.functional import logsigmoid
 
-from selfpose.sides import SidePrior, clip_log_odds, side_accuracy, side_loss
+from selfpose.extras.sides import SidePrior, clip_log_odds, side_accuracy, side_loss
 from selfpose.skeleton import HUMAN_17
 
 FLIP = list(HUMAN_17.flip)

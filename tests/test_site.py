@@ -13,11 +13,11 @@ import yaml
 from small_book import write_book
 from test_provenance import a_record
 
-from selfpose.notebooks import repository_root
-from selfpose.plots import new_figure
-from selfpose.quotes import record_name
-from selfpose.records import write_json
-from selfpose.site import (
+from experiments.notebooks import repository_root
+from book.kit.plots import new_figure
+from book.kit.quotes import record_name
+from experiments.records import write_json
+from book.kit.site import (
     REPOSITORY_VARIABLE,
     build,
     for_readers,
@@ -29,7 +29,7 @@ from selfpose.site import (
     strip_run_metadata,
     toc_documents,
 )
-from selfpose.site_checks import read_pages, read_site_records, site_problems
+from book.kit.site_checks import read_pages, read_site_records, site_problems
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -62,11 +62,11 @@ from IPython.display import Markdown
 
 from matplotlib import pyplot as plt
 
-from selfpose.pages import linked_groups
-from selfpose.provenance import provenance_box
-from selfpose.quotes import quoted
-from selfpose.records import read_records
-from selfpose.widgets import figure_slider, figure_slider_2d
+from book.kit.pages import linked_groups
+from book.kit.provenance import provenance_box
+from book.kit.quotes import quoted
+from experiments.records import read_records
+from book.kit.widgets import figure_slider, figure_slider_2d
 
 
 def draw(a, b=1):

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from test_provenance import a_record
 
-from selfpose.notebooks import repository_root
-from selfpose.pages import linked_groups, linked_table, number_table
-from selfpose.provenance import provenance_box, write_record_pages
-from selfpose.quotes import quoted, record_link
-from selfpose.site_checks import (
+from experiments.notebooks import repository_root
+from book.kit.pages import linked_groups, linked_table, number_table
+from book.kit.provenance import provenance_box, write_record_pages
+from book.kit.quotes import quoted, record_link
+from book.kit.site_checks import (
     link_problems,
     machine_problems,
     read_pages,

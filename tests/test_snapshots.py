@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from selfpose import snapshots as module
+from selfpose.evaluation.scores import snapshots as module
 from selfpose.config import PRESETS, Config
-from selfpose.data.protocol import PoseDataset
-from selfpose.pipeline import load
-from selfpose.records import RECORD, SNAPSHOTS, WEIGHTS, publish, read_record, write_json
-from selfpose.runs import run_experiment
-from selfpose.snapshots import (
+from selfpose.data.dataset import PoseDataset
+from selfpose.model import load
+from experiments.records import RECORD, SNAPSHOTS, WEIGHTS, publish, read_record, write_json
+from selfpose.run import run_experiment
+from selfpose.evaluation.snapshots import (
     MAX_BYTES,
     Album,
     Snapshots,
@@ -27,7 +27,7 @@ from selfpose.snapshots import (
     snapshots_of_run,
     spread_rows,
 )
-from selfpose.stages import Runner, step_generator
+from selfpose.steps import Runner, step_generator
 from selfpose.training import build_pipeline, train
 
 TINY: dict[str, Any] = {
@@ -190,7 +190,7 @@ def test_a_killed_training_ends_with_the_snapshots_of_one_that_ran_through(
         return step_generator(seed, name, number)
 
     with monkeypatch.context() as patch:
-        patch.setattr("selfpose.stages.step_generator", kill)
+        patch.setattr("selfpose.steps.step_generator", kill)
         with pytest.raises(KeyboardInterrupt):
             state(tiny_dataset, tiny(), tmp_path)
     torch.manual_seed(99)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from selfpose.stages import (
+from selfpose.steps import (
     Runner,
     Stage,
     TrainingDiverged,
@@ -82,7 +82,7 @@ def test_a_killed_run_continues_where_it_stopped(
         return step_generator(seed, stage, step)
 
     with monkeypatch.context() as patch:
-        patch.setattr("selfpose.stages.step_generator", kill)
+        patch.setattr("selfpose.steps.step_generator", kill)
         with pytest.raises(KeyboardInterrupt):
             runner(tmp_path).run(stages(before))
     resumed = runner(tmp_path)
@@ -212,7 +212,7 @@ def test_a_full_disk_keeps_the_checkpoint_before(
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("selfpose.stages.torch.save", full)
+    monkeypatch.setattr("selfpose.steps.torch.save", full)
     with pytest.raises(OSError, match="No space left"):
         runner(tmp_path).run([counting_stage("a", 2, []), counting_stage("b", 2, [])])
     assert run.checkpoint.read_bytes() == before

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from selfpose._typing import Tensor
+from torch import Tensor
 from selfpose.render import draw_bones
 from selfpose.skeleton import Skeleton
-from selfpose.thickness import edge_spectrum, fit_thickness, solid
+from selfpose.extras.thickness import edge_spectrum, fit_thickness, solid
 
 FORK = Skeleton(
     name="fork",

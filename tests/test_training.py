@@ -9,18 +9,18 @@ import pytest
 import torch
 
 from selfpose import losses
-from selfpose.baselines import baseline_errors, mean_pose_errors
+from selfpose.evaluation.baselines import baseline_errors, mean_pose_errors
 from selfpose.config import LIFTING_TERMS, Config
-from selfpose.data.embedded import load_embedded
-from selfpose.data.protocol import ImageSet, PoseDataset
-from selfpose.evaluation import evaluate
+from selfpose.synthetic.embedded import load_embedded
+from selfpose.data.dataset import ImageSet, PoseDataset
+from selfpose.evaluation.scores import evaluate
 from selfpose.imaging import shielded
 from selfpose.lifting import bone_weight, lifting_terms
 from selfpose.networks import PoseRegressor
 from selfpose.optimise import decay_rate, descend
-from selfpose.pipeline import PosePipeline
+from selfpose.model import PosePipeline
 from selfpose.skeleton import Skeleton
-from selfpose.stages import Runner, TrainingDiverged, step_generator
+from selfpose.steps import Runner, TrainingDiverged, step_generator
 from selfpose.training import build_pipeline, train
 
 TINY: dict[str, Any] = {
@@ -199,7 +199,7 @@ def test_a_killed_training_ends_as_if_it_had_not_been_killed(
         return step_generator(seed, name, number)
 
     with monkeypatch.context() as patch:
-        patch.setattr("selfpose.stages.step_generator", kill)
+        patch.setattr("selfpose.steps.step_generator", kill)
         with pytest.raises(KeyboardInterrupt):
             run(tiny_dataset, config, tmp_path)
     torch.manual_seed(99)

@@ -11,7 +11,7 @@ import torch
 from selfpose.camera import azimuth_rotation, elevation_rotation
 from selfpose.page_weight import check_page_weights, page_weights
 from selfpose.skeleton import HUMAN_17
-from selfpose.view3d import MAX_OVERLAID, PoseView, pose_view, pose_views
+from book.kit.view3d import MAX_OVERLAID, PoseView, pose_view, pose_views
 
 DISTANCE = 6.0  # of the eye, in units of the farthest joint
 

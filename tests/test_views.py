@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from selfpose.config import Config
-from selfpose.data.protocol import PoseDataset
-from selfpose.foreground import static_foreground
-from selfpose.pipeline import images_to_input
+from selfpose.data.dataset import PoseDataset
+from selfpose.extras.foreground import static_foreground
+from selfpose.model import images_to_input
 from selfpose.views import Pictures
 
 

@@ -14,7 +14,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from PIL import Image
 
-from selfpose.widgets import figure_slider, figure_slider_2d, figure_to_data_url, text_table
+from book.kit.widgets import figure_slider, figure_slider_2d, figure_to_data_url, text_table
 
 
 def line(a: float, b: float = 1.0) -> Figure:

@@ -1,1 +1,1 @@
-"""One reader for each source of data, all behind :class:`selfpose.data.protocol.PoseDataset`."""
+"""One reader for each source of data, all behind :class:`selfpose.data.dataset.PoseDataset`."""

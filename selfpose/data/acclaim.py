@@ -12,7 +12,8 @@ from pathlib import Path
 
 import torch
 
-from selfpose._typing import Float, Tensor
+from jaxtyping import Float
+from torch import Tensor
 
 MM_PER_INCH = 25.4
 ROOT = "root"

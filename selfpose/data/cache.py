@@ -9,7 +9,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from selfpose.data.protocol import ImageSet, LabelledSet, PoseDataset
+from selfpose.data.dataset import ImageSet, LabelledSet, PoseDataset
 from selfpose.files import write_whole
 from selfpose.skeleton import Skeleton
 

@@ -23,7 +23,7 @@ from selfpose.data.picture_files import Size, picture_size, size_text
 from selfpose.data.reader import SPLITS, Clip, Frame, Split
 from selfpose.data.rows import even_rows
 from selfpose.data.tables import read_json, skeleton_from
-from selfpose.names import refuse_unknown
+from selfpose.files import refuse_unknown
 from selfpose.skeleton import Skeleton
 
 _SIZES_LOOKED_AT = 64

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from selfpose.names import refuse_unknown
+from selfpose.files import refuse_unknown
 from selfpose.skeleton import Skeleton
 
 _SIDES = (("left", "right"), ("l", "r"))

@@ -9,7 +9,7 @@ Train S1, S5, S6, S7, S8; test S9, S11. In three sequences of S9 the 3D poses do
 pictures show the person; papers leave them out or not, and seldom say. Their names depend on the
 tool: ``Greeting``, ``SittingDown 1`` and ``Waiting 1`` by the files' names, ``Greeting-2``,
 ``SittingDown-2`` and ``Waiting-1`` by h36m-fetch's count. They are kept, and the protocol
-(:mod:`selfpose.protocols.human36m`) reports numbers with and without them; ``drop_bad_s9=True``
+(:mod:`selfpose.evaluation.protocols.human36m`) reports numbers with and without them; ``drop_bad_s9=True``
 leaves them out.
 
 Source: Ionescu, Papava, Olaru, Sminchisescu, Human3.6M, PAMI 2014.

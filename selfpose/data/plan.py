@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from selfpose.data.reader import SPLITS, Clip, Reader, Split
-from selfpose.foreground import MIN_FRAMES
+from selfpose.extras.foreground import MIN_FRAMES
 
 Part = Literal["unlabelled", "unpaired", "test"]
 PARTS: tuple[Part, ...] = ("unlabelled", "unpaired", "test")

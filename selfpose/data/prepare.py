@@ -31,12 +31,12 @@ from selfpose.data.crop import (
 from selfpose.data.picture_files import picture_size, whole_box
 from selfpose.data.plan import PARTS, Part, Piece, Plan, Recipe, Usable, make_plan
 from selfpose.data.prepared import FORMAT, MANIFEST, file_crc32, open_prepared
-from selfpose.data.protocol import PoseDataset
+from selfpose.data.dataset import PoseDataset
 from selfpose.data.reader import SPLITS, Clip, Frame, Reader
 from selfpose.data.rows import even_rows
 from selfpose.data.video import frame_size, read_frames
 from selfpose.files import hold, write_whole
-from selfpose.foreground import difference_to_foreground
+from selfpose.extras.foreground import difference_to_foreground
 from selfpose.metrics import bone_lengths_from_2d, with_measured_bones
 from selfpose.skeleton import Skeleton
 

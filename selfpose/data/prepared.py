@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from selfpose._typing import Tensor
-from selfpose.data.protocol import ImageSet, LabelledSet, PoseDataset
+from torch import Tensor
+from selfpose.data.dataset import ImageSet, LabelledSet, PoseDataset
 from selfpose.skeleton import Skeleton
 
 FORMAT = 3

@@ -12,15 +12,15 @@ from typing import Any, TypeVar
 
 import torch
 
-from selfpose._typing import Tensor
+from torch import Tensor
 from selfpose.data import video
 from selfpose.data.picture_files import SUFFIXES
 from selfpose.data.plan import Recipe
 from selfpose.data.prepare import PLAN, prepare
 from selfpose.data.prepared import FORMAT, MANIFEST
-from selfpose.data.protocol import ImageSet, LabelledSet, PoseDataset
+from selfpose.data.dataset import ImageSet, LabelledSet, PoseDataset
 from selfpose.data.reader import Reader
-from selfpose.names import refuse_unknown
+from selfpose.files import refuse_unknown
 
 READERS: dict[str, tuple[str, str]] = {
     "folder": ("selfpose.data.folder", "PictureFolder"),

@@ -3,7 +3,7 @@
 GENERATED: tuple[str, ...] = ("embedded", "hand", "quadruped", "machine")
 """Made by the library, from no files: people, and three other bodies."""
 
-RENDERED: tuple[str, ...] = ("cmu", "bvh")
+RENDERED: tuple[str, ...] = ("cmu",)
 """Motion capture in a folder, rendered as pictures of clothed people."""
 
 FILES: tuple[str, ...] = (

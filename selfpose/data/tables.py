@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from selfpose.names import refuse_unknown
+from selfpose.files import refuse_unknown
 from selfpose.skeleton import Skeleton
 
 _DELIMITERS = ",;\t"
