@@ -1,85 +1,55 @@
 # The runs behind each table and the pages made of them. The matrix itself is data: experiments/.
-# Start it by `make book` or `make experiments`; both end in `python -m experiments.workflow`.
+# Start it by `make book` or `make experiments`; both end in `python -m experiments.run make`.
+import json
 import os
-import shlex
 import sys
 from pathlib import Path
+from shlex import quote
 
-import yaml
+from papermill import inspect_notebook
 
-from experiments.notebooks import notebook_parameters
-from book.kit.site import toc_documents
-from experiments.workflow import PRESENTATION, library_files, matrix
+from experiments.run import FOLDER, matrix, read_experiment
+from selfpose.files import library_digest
 
 DATA = config.get("data", "embedded")
 PRESET = config.get("preset", "quick")
 PLACES = {key: str(config.get(key, "")) for key in ("data_root", "data_train", "data_test")}
-# Prepared data are kept between runs; they are the same for every run of a preset.
-COMMON = {"data": DATA, **PLACES, "cache": "build/cache"}
 HERE = f"build/{DATA}-{PRESET}"
 RUNS = f"{HERE}/runs"
 EXECUTED = f"{HERE}/notebooks"
 TRAINING = "05_full_training"
-SHOWN_RUN = config.get("shown", "end_to_end/selfpose/seed0")
+NOTEBOOKS = sorted(path.stem for path in Path("notebooks").glob("[0-9]*.ipynb"))
+# What notebooks may take; prepared data are the same for every run, and kept.
+COMMON = {"data": DATA, **PLACES, "cache": "build/cache", "preset": PRESET, "runs": RUNS}
+# All that can change a run: editing a page, a figure or a notebook trains nothing again.
+LIBRARY = library_digest()
 
-try:
-    CELLS = matrix(preset=PRESET, data=DATA)
-    BOOK_CELLS = matrix(preset=PRESET, data=DATA, book=True)
-except (FileNotFoundError, ValueError) as error:
-    sys.exit(f"Error: {error}")
+CELLS = matrix(preset=PRESET, data=DATA)
 RECORDS = [f"{RUNS}/{run.folder}/record.json" for run in CELLS]
-BOOK_RECORDS = [f"{RUNS}/{run.folder}/record.json" for run in BOOK_CELLS]
-# What `make experiments` or a campaign has left beside them is shown too, but not made for a page.
+BOOK = matrix(preset=PRESET, data=DATA, book=True)
+BOOK_RECORDS = [f"{RUNS}/{run.folder}/record.json" for run in BOOK]
+# What `make experiments` or a campaign has left is shown, too, but not made for a page.
 BESIDE = [path for path in RECORDS if path not in BOOK_RECORDS and Path(path).is_file()]
-# Committed records stand in a table of the page on results.
-PUBLISHED = sorted(str(path) for path in Path("results").rglob("record.json"))
-DOCUMENTS = toc_documents(yaml.safe_load(Path("_toc.yml").read_text(encoding="utf-8")))
-NOTEBOOKS = [Path(name).name for name in DOCUMENTS if name.startswith("notebooks/")]
-# Pages that name the folder of runs read the records of all of them, and pages after the training
-# the published ones.
-AFTER_RUNS = [n for n in NOTEBOOKS if "runs" in notebook_parameters(f"notebooks/{n}.ipynb")]
-# Each job gets one thread: two jobs side by side then finish sooner than one job with two.
-ONE_THREAD = "OMP_NUM_THREADS=1 MKL_NUM_THREADS=1"
-RUN_NOTEBOOK = f"exec env {ONE_THREAD} {shlex.quote(sys.executable)} -m experiments.notebooks run"
+KIT = [str(path) for path in Path("book/kit").rglob("*.py")]
+PUBLISHED = [str(path) for path in Path("results").rglob("record.json")]
+SITE = [str(p) for p in Path("book").rglob("*") if p.is_file() and p.suffix != ".pyc"]
+# The page on training shows this run.
+SHOWN = read_experiment(FOLDER / "end_to_end.yaml").run(preset=PRESET, variant="selfpose", seed=0)
+# One thread each: two jobs side by side then finish sooner than one job with two.
+RUN_NOTEBOOK = f"exec env OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 {quote(sys.executable)} -m experiments.run notebook"
 
 
-def options(values):
-    """The parameters as words of a command line."""
-    return " ".join(f"-p {shlex.quote(f'{name}={value!r}')}" for name, value in values.items())
+def parameters(name, values):
+    """Those of the values that the notebook has parameters for, as one word of a command line."""
+    known = inspect_notebook(f"notebooks/{name}.ipynb")
+    return json.dumps({key: value for key, value in values.items() if key in known})
 
 
-def known(name, values):
-    """Those of the values that the notebook has a parameter for."""
-    names = notebook_parameters(f"notebooks/{name}.ipynb")
-    return {key: value for key, value in values.items() if key in names}
-
-
-def page_options(name):
-    """Those of the common parameters that a page's notebook knows."""
-    return options(known(name, {**COMMON, "preset": PRESET, "runs": RUNS}))
-
-
-def run_options(run):
-    """The parameters of the notebook on training for one cell."""
-    return options(
-        {
-            "experiment": run.experiment,
-            "variant": run.method,
-            "label": run.variant,
-            **known(TRAINING, COMMON),
-            "preset": PRESET,
-            "input": run.input,
-            "seed": run.seed,
-            "out": f"{RUNS}/{run.folder}",
-            "overrides": run.overrides,
-        }
-    )
-
-
-def library(name, leave_out=()):
-    """The library files that a notebook's result depends on."""
-    script = Path(f"notebooks/{name}.py").read_text(encoding="utf-8")
-    return library_files(script, leave_out=leave_out)
+def of_run(run):
+    """What the notebook on training takes to do one run, or to show it once it is done."""
+    names = {"experiment": run.experiment, "variant": run.method, "label": run.variant}
+    choices = {"input": run.input, "seed": run.seed, "overrides": run.overrides}
+    return {**COMMON, **names, **choices, "out": f"{RUNS}/{run.folder}"}
 
 
 rule book:
@@ -97,32 +67,26 @@ for run in CELLS:
 
     rule:
         name:
-            "run_" + "_".join((run.experiment, run.variant, f"seed{run.seed}"))
+            f"run_{run.experiment}_{run.variant}_seed{run.seed}"
         message:
             f"training {run.folder} ({DATA}, {PRESET})"
-        input:
-            notebook=f"notebooks/{TRAINING}.ipynb",
-            library=library(TRAINING, leave_out=PRESENTATION),
         output:
-            record=f"{RUNS}/{run.folder}/record.json",
-            weights=f"{RUNS}/{run.folder}/weights.safetensors",
-            history=f"{RUNS}/{run.folder}/history.json",
+            f"{RUNS}/{run.folder}/record.json",
         params:
-            # No output: a run that `selfpose campaign` finished has none, and is as good.
-            notebook=f"{RUNS}/{run.folder}/notebook.ipynb",
-            label=f"{run.experiment}/{run.variant}/{run.seed}",
-            options=run_options(run),
+            notebook=f"notebooks/{TRAINING}.ipynb",
+            executed=f"{RUNS}/{run.folder}/notebook.ipynb",
+            label=run.folder,
+            values=parameters(TRAINING, of_run(run)),
+            library=LIBRARY,
         # the trainings from pictures take longest: they start first
         priority: 20 if run.input == "images" else 10
-        threads: 1
         shell:
-            RUN_NOTEBOOK + " {input.notebook} {params.notebook}"
-            " --label {params.label} {params.options}"
+            RUN_NOTEBOOK + " {params.notebook} {params.executed} {params.values:q}"
+            " --label {params.label}"
 
 
 for name in NOTEBOOKS:
-    if name == TRAINING:
-        continue
+    takes = inspect_notebook(f"notebooks/{name}.ipynb")
 
     rule:
         name:
@@ -130,40 +94,18 @@ for name in NOTEBOOKS:
         message:
             f"running notebooks/{name}.ipynb"
         input:
-            notebook=f"notebooks/{name}.ipynb",
-            library=library(name),
-            records=(BOOK_RECORDS if name in AFTER_RUNS else [])
-            + (PUBLISHED if name > TRAINING else []),
+            f"notebooks/{name}.ipynb",
+            KIT + PUBLISHED,
+            BOOK_RECORDS if "runs" in takes else [],
+            f"{RUNS}/{SHOWN.folder}/record.json" if name == TRAINING else [],
         output:
             f"{EXECUTED}/{name}.ipynb",
         params:
-            # a change of these runs the page again, as a newer input would
-            beside=[(p, os.path.getmtime(p)) for p in BESIDE] if name in AFTER_RUNS else [],
-            label=name,
-            options=page_options(name),
-        threads: 1
+            values=parameters(name, of_run(SHOWN) if name == TRAINING else COMMON),
+            beside=[(path, os.path.getmtime(path)) for path in BESIDE if "runs" in takes],
+            library=LIBRARY,
         shell:
-            RUN_NOTEBOOK + " {input.notebook} {output} --label {params.label} {params.options}"
-
-
-# The page on training is one of the runs: the first training from pictures. Where that was
-# finished without a notebook, the notebook reads the finished run.
-rule page_training:
-    message:
-        "taking {input.record} as the page on training"
-    input:
-        record=f"{RUNS}/{SHOWN_RUN}/record.json",
-        notebook=f"notebooks/{TRAINING}.ipynb",
-    output:
-        f"{EXECUTED}/{TRAINING}.ipynb",
-    params:
-        ready=f"{RUNS}/{SHOWN_RUN}/notebook.ipynb",
-        label=TRAINING,
-        options=next((run_options(run) for run in CELLS if run.folder == SHOWN_RUN), ""),
-    localrule: True
-    shell:
-        "test -f {params.ready} || " + RUN_NOTEBOOK.removeprefix("exec ") + " {input.notebook}"
-        " {params.ready} --label {params.label} {params.options} && cp {params.ready} {output}"
+            RUN_NOTEBOOK + " {input[0]} {output} {params.values:q}"
 
 
 rule site:
@@ -173,14 +115,10 @@ rule site:
         [f"{EXECUTED}/{name}.ipynb" for name in NOTEBOOKS],
         "_config.yml",
         "_toc.yml",
-        ["selfpose/site.py", "selfpose/site_checks.py", "selfpose/provenance.py"],
-        [str(path) for path in sorted(Path("book").rglob("*")) if path.is_file()],
+        SITE,
     output:
         "build/site/index.html",
-    params:
-        executed=EXECUTED,
-        staged=f"{HERE}/book",
     localrule: True
     shell:
-        f"exec {shlex.quote(sys.executable)} -m book.kit.site make "
-        "--executed {params.executed} --stage {params.staged} --out build/site"
+        f"exec {quote(sys.executable)} -m book.kit.site make --executed {EXECUTED}"
+        f" --stage {HERE}/book --out build/site"

@@ -33,41 +33,24 @@ preset = "quick"  # "smoke" is smaller
 seed = 0
 cache = ""  # a folder for prepared data
 
-# %% tags=["hide-cell"]
-from experiments.notebooks import check_parameters
-
-check_parameters(
-    globals(),
-    ["data", "data_root", "data_train", "data_test", "preset", "seed", "cache"],
-)
-
 # %% tags=["hide-input"]
 import torch
 
 from book.kit import plots
-from selfpose.config import Config
-from selfpose.metrics import error_2d_percent, side_tolerant_error_2d_percent
-from book.kit.pages import number_table, show_source
-from book.kit.provenance import provenance_box
-from selfpose.render import draw_bones, draw_skeleton, segment_distance_sq
-from selfpose.run import DataChoice
+from book.kit.page import start_page
+from book.kit.tables import number_table, show_source
 from book.kit.widgets import figure_slider
+from selfpose.metrics import error_2d_percent, side_tolerant_error_2d_percent
+from selfpose.render import draw_bones, draw_skeleton, segment_distance_sq
 
-plots.use_style()
-torch.manual_seed(seed)
+page = start_page("01_renderer", globals())
 # A few pictures are enough for this page.
-config = Config.for_run(preset=preset, seed=seed, n_unlabelled=64, n_unpaired=512, n_test=64)
-choice = DataChoice(
-    name=data,
-    data_root=data_root,
-    data_train=data_train,
-    data_test=data_test,
-    cache=cache,
-)
-dataset = choice.load(config)
-skeleton = dataset.skeleton
+few = {"data.n_unlabelled": 64, "data.n_unpaired": 512, "data.n_test": 64}
+config = page.config(few)
+dataset = page.data.load(config)
+skeleton, gamma = dataset.skeleton, config.networks.gamma
 unit = dataset.test.poses_2d / dataset.image_size  # the picture spans [0, 1] both ways
-{"pictures": tuple(dataset.test.images.shape), "poses in [0, 1]": tuple(unit.shape)}
+print("pictures", tuple(dataset.test.images.shape), "poses in [0, 1]", tuple(unit.shape))
 
 # %% [markdown]
 # ## Definition
@@ -112,9 +95,9 @@ print(f"top middle: {float(small[0, 2]):.6f}, by hand: {float(by_hand):.6f}")
 # one channel for each of left, right and centre.
 
 # %%
-one = draw_skeleton(unit, skeleton, size=64, gamma=config.gamma)
-three = draw_skeleton(unit, skeleton, size=64, gamma=config.gamma, channels=3)
-{"poses": tuple(unit.shape), "one channel": tuple(one.shape), "three": tuple(three.shape)}
+one = draw_skeleton(unit, skeleton, size=64, gamma=gamma)
+three = draw_skeleton(unit, skeleton, size=64, gamma=gamma, channels=3)
+print("poses", tuple(unit.shape), "→", tuple(one.shape), "and", tuple(three.shape))
 
 # %% mystnb={"figure": {"name": "fig-kappa-people", "caption": "A test picture; its true 2D pose over it; the skeleton image with one channel; with three, a colour for each side."}, "image": {"alt": "Four square pictures in a row: a person, the person with a stick figure over it, a white stick figure on black, and the same in three colours."}} tags=["hide-input"]
 k = 5
@@ -136,9 +119,7 @@ plots.picture_row(
 def show_gamma(gamma):
     figure = plots.new_figure(6.6, 2.9)
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.4])
-    image = draw_skeleton(unit[k], skeleton, size=64, gamma=gamma)[0]
-    left.imshow(image, vmin=0, vmax=1, extent=(0, 1, 1, 0))
-    left.set_axis_off()
+    plots.show_picture(left, draw_skeleton(unit[k], skeleton, size=64, gamma=gamma))
     across = torch.linspace(-0.2, 0.2, 201)
     right.plot(across, torch.exp(-gamma * across**2))
     right.axhline(0.5, color="#444444", linestyle=":")
@@ -174,91 +155,44 @@ figure_slider(
 # A minimum has the gradient of whatever attains it. For one pixel this means: only the two joints
 # of its *nearest bone* feel it, and $r$ may be held fixed while differentiating, for at the
 # minimum a change of $r$ changes nothing to first order (or $r$ sits at an end of the segment and
-# cannot move). So nothing is lost by searching the winner without gradient. A check in double
-# precision against finite differences:
-
-# %%
-exact = unit[k].double()
-toward = torch.randn(exact.shape, generator=torch.Generator().manual_seed(seed)).double()
-
-
-def total(pose):
-    """Some number that depends on every pixel."""
-    image = draw_skeleton(pose, skeleton, size=32, gamma=config.gamma)
-    return (image * torch.linspace(0, 1, image.numel()).double().view_as(image)).sum()
-
-
-leaf = exact.clone().requires_grad_()
-(gradient,) = torch.autograd.grad(total(leaf), leaf)
-step = 1e-6
-difference = (total(exact + step * toward) - total(exact - step * toward)) / (2 * step)
-number_table(
-    {
-        "autograd": {"slope along a random direction": float((gradient * toward).sum())},
-        "finite difference": {"slope along a random direction": float(difference)},
-    },
-    digits=6,
-)
+# cannot move). So nothing is lost by searching the winner without gradient.
 
 # %% [markdown]
-# ## Turn it: one joint
-#
-# The slider carries the right wrist across the picture. The middle panel shows how each pixel would
+# Here the right wrist is carried across the picture. The middle panel shows how each pixel would
 # change if the wrist moved a little to the right: brighter (purple) or darker (orange). All other
 # pixels are silent: they belong to other bones.
 
 # %% tags=["hide-input"]
 wrist, elbow = skeleton.index("right_wrist"), skeleton.index("right_elbow")
-rightwards = torch.zeros_like(unit[k])
-rightwards[wrist, 0] = 1.0
-
-
-def with_wrist_at(x):
-    pose = unit[k].clone()
-    pose[wrist] = torch.tensor([x, float(unit[k, elbow, 1]) - 0.08])
-    return pose
-
-
-def slope_at(x, nudge=1e-3):
-    pose = with_wrist_at(x)
-    both = torch.stack([pose + nudge * rightwards, pose - nudge * rightwards])
-    ahead, behind = draw_skeleton(both, skeleton, size=64, gamma=config.gamma)[:, 0]
-    return (ahead - behind) / (2 * nudge)
 
 
 def show_wrist(x):
+    pose = unit[k].clone()
+    pose[wrist] = torch.tensor([x, float(unit[k, elbow, 1]) - 0.08])
+    nudge = torch.zeros_like(pose)
+    nudge[wrist, 0] = 1e-3
+    three = torch.stack([pose, pose + nudge, pose - nudge])
+    image, ahead, behind = draw_skeleton(three, skeleton, size=64, gamma=gamma)
     figure = plots.new_figure(6.6, 2.5)
     first, second, third = figure.subplots(1, 3)
-    first.imshow(
-        draw_skeleton(with_wrist_at(x), skeleton, size=64, gamma=config.gamma)[0],
-        vmin=0,
-        vmax=1,
-        extent=(0, 1, 1, 0),
-    )
+    plots.show_picture(first, image)
     first.set_title(r"$\kappa(u)$")
-    second.imshow(slope_at(x), cmap="PuOr", vmin=-20, vmax=20, extent=(0, 1, 1, 0))
+    second.imshow((ahead - behind)[0] / 2e-3, cmap="PuOr", vmin=-20, vmax=20)
     second.set_title(r"$\partial\kappa / \partial x_{\rm wrist}$")
-    plots.draw_pose_2d(third, with_wrist_at(x), skeleton, linewidth=1.5)
-    third.set(xlim=(0, 1), ylim=(1, 0), title="pose $u$")
-    for ax in (first, second, third):
-        ax.set_axis_off()
+    second.set_axis_off()
+    plots.draw_pose_2d(third, pose - 0.5, skeleton, linewidth=1.5, reach=0.5)
+    third.set_title("pose $u$")
     return figure
-
-
-def describe_wrist(x):
-    moved = float((slope_at(x).abs() > 1).float().mean())
-    return (
-        f"Right wrist at {100 * x:.0f} % of the picture's width: {100 * moved:.1f} % of the pixels "
-        "feel it, all of them round the right forearm."
-    )
 
 
 figure_slider(
     show_wrist,
     [round(0.15 + 0.05 * n, 2) for n in range(15)],
     label="wrist x",
-    format=lambda x: f"{x:.2f}",
-    describe=describe_wrist,
+    describe=lambda x: (
+        f"Right wrist at {100 * x:.0f} % of the picture's width; only pixels round the right "
+        "forearm feel it."
+    ),
     start=3,
 )
 
@@ -270,25 +204,15 @@ figure_slider(
 # in [what we chose](../book/choices.md).
 
 # %% tags=["hide-input"]
-swapped = unit[:, list(skeleton.flip)]
-number_table(
-    {
-        f"{channels} channel{'s' if channels > 1 else ''}": {
-            "largest change of a pixel when left and right are exchanged": float(
-                (
-                    draw_skeleton(unit, skeleton, size=32, gamma=config.gamma, channels=channels)
-                    - draw_skeleton(
-                        swapped, skeleton, size=32, gamma=config.gamma, channels=channels
-                    )
-                )
-                .abs()
-                .max()
-            )
-        }
-        for channels in (1, 3)
-    },
-    digits=3,
-)
+changes = {}
+for channels in (1, 3):
+    as_named, exchanged = (
+        draw_skeleton(pose, skeleton, size=32, gamma=gamma, channels=channels)
+        for pose in (unit, unit[:, list(skeleton.flip)])
+    )
+    change = float((as_named - exchanged).abs().max())
+    changes[f"{channels} channel(s)"] = {"largest change when left and right are exchanged": change}
+number_table(changes, digits=3)
 
 # %% [markdown]
 # ## Fit a pose through the picture
@@ -310,11 +234,9 @@ def fit(gammas, channels):
     pose = start_pose.expand(n_fits, -1, -1).clone().requires_grad_()
     optimiser = torch.optim.Adam([pose], lr=0.015)
     errors = []
-    for gamma in gammas.tolist():
+    for g in gammas.tolist():
         both = torch.cat([pose, targets])
-        drawn, goal = draw_skeleton(both, skeleton, size=32, gamma=gamma, channels=channels).chunk(
-            2
-        )
+        drawn, goal = draw_skeleton(both, skeleton, size=32, gamma=g, channels=channels).chunk(2)
         optimiser.zero_grad()
         (drawn - goal).square().sum().backward()
         optimiser.step()
@@ -338,35 +260,16 @@ figure.axes[0].legend()
 figure
 
 # %% tags=["hide-input"]
-number_table(
-    {
-        f"{name}, {kinds[c]}": {
-            "strict": float(error_2d_percent(pose, targets, image_size=1).mean()),
-            "left and right forgiven": float(
-                side_tolerant_error_2d_percent(
-                    pose, targets, image_size=1, skeleton=skeleton
-                ).mean()
-            ),
-        }
-        for (name, c), (pose, _) in fits.items()
-    },
-    first="2D error, % of the side",
-)
+rows = {}
+for (name, c), (pose, errors) in fits.items():
+    forgiven = side_tolerant_error_2d_percent(pose, targets, image_size=1, skeleton=skeleton)
+    rows[f"{name}, {kinds[c]}"] = {"strict": errors[-1], "sides forgiven": float(forgiven.mean())}
+number_table(rows, first="2D error, % of the side")
 
 # %% mystnb={"figure": {"name": "fig-kappa-fit-poses", "caption": "One of the fits with growing γ: where it began, where it ended with one channel and with three, and the truth."}, "image": {"alt": "Four stick figures in a row: the mean pose, two fitted poses, and the true pose."}} tags=["hide-input"]
-figure = plots.new_figure(7.0, 2.6)
-shown = {
-    "start": start_pose,
-    "1 channel": fits["γ from 20 to 500", 1][0][3],
-    "3 channels": fits["γ from 20 to 500", 3][0][3],
-    "truth": targets[3],
-}
-for ax, (title, pose) in zip(figure.subplots(1, 4), shown.items(), strict=True):
-    plots.draw_pose_2d(ax, pose, skeleton, linewidth=1.8)
-    ax.set(xlim=(0.1, 0.9), ylim=(0.95, 0.1), title=title)
-    ax.set_axis_off()
-plots.side_legend(figure, skeleton, loc="outside lower center", ncols=3)
-figure
+growing = {kinds[c]: fits["γ from 20 to 500", c][0][3] for c in (1, 3)}
+shown = {"start": start_pose, **growing, "truth": targets[3]}
+plots.pose_row({title: pose - 0.5 for title, pose in shown.items()}, skeleton, reach=0.42)
 
 # %% [markdown]
 # ## What goes wrong, and how to see it
@@ -380,8 +283,6 @@ figure
 #   many poses, and no descent.
 # - **γ too small.** All limbs melt into one cloud, and hands and feet, which are small in it, count
 #   little.
-# - **A limb on the wrong side.** With one channel nothing says which leg is the left one. The gap
-#   between the two columns of the table is that error.
 # - **Neighbours that trade pixels.** A pixel pulls its nearest bone only. Where bones cross, a
 #   pixel may pull the wrong one; the fit then stays in a local minimum.
 #
@@ -389,28 +290,19 @@ figure
 # picture spans $[0, 1]$:
 
 # %% tags=["hide-input"]
-number_table(
-    {
-        "skeleton images": {"γ": config.gamma, "side (px)": config.skeleton_size},
-        "where the fit of limbs to silhouettes begins": {
-            "γ": config.silhouette_gamma,
-            "side (px)": config.skeleton_size,
-        },
-    },
-    digits=0,
-)
+print(f"γ = {gamma:g}, skeleton images of {config.networks.skeleton_size} px")
 
 # %% [markdown]
 # ## Exercise
 #
 # How wide is a limb in pixels, measured between the two places where its brightness is a half? Find
-# the width at the side and γ of the table above, and the γ that would make it two pixels.
+# the width at the side and γ above, and the γ that would make it two pixels.
 #
 # *Hint:* solve $\exp(-\gamma d^2) = \tfrac12$ for $d$.
 
 # %% tags=["hide-cell"]
-side, log2 = config.skeleton_size, torch.log(torch.tensor(2.0))
-width_px = 2 * side * torch.sqrt(log2 / config.gamma)
+side, log2 = config.networks.skeleton_size, torch.log(torch.tensor(2.0))
+width_px = 2 * side * torch.sqrt(log2 / gamma)
 gamma_two_px = log2 * side**2  # 2 · side · √(ln 2 / γ) = 2
 print(
     f"d = √(ln 2 / γ), so a limb is {width_px:.2f} px wide; two pixels need γ = {gamma_two_px:.0f}"
@@ -424,10 +316,4 @@ print(
 # to 3D, in [lifting](02_lifting.ipynb).
 
 # %% tags=["hide-input"]
-provenance_box(
-    page="01_renderer",
-    parameters={
-        **{"data": data, "data_root": data_root, "data_train": data_train, "data_test": data_test},
-        **{"preset": preset, "seed": seed},
-    },
-)
+page.provenance_box()

@@ -33,43 +33,26 @@ preset = "quick"  # "smoke" is smaller
 seed = 0
 cache = ""  # a folder for prepared data
 
-# %% tags=["hide-cell"]
-from experiments.notebooks import check_parameters
-
-check_parameters(
-    globals(),
-    ["data", "data_root", "data_train", "data_test", "preset", "seed", "cache"],
-)
-
 # %% tags=["hide-input"]
 import torch
 
 from book.kit import plots
-from selfpose.evaluation.baselines import true_depth_offsets
+from book.kit.page import start_page
+from book.kit.tables import number_table, show_source
+from book.kit.view3d import pose_view, pose_views
+from book.kit.widgets import figure_slider
 from selfpose.camera import DEPTH_OFFSET, MIN_DEPTH, PixelScale, lift, project
-from selfpose.config import Config
+from selfpose.evaluation.baselines import true_depth_offsets
 from selfpose.evaluation.scores import errors_3d, mean_errors
 from selfpose.metrics import root_centred
 from selfpose.networks import Lifter, ResidualBlock
-from book.kit.pages import number_table, show_source
-from book.kit.provenance import provenance_box
-from selfpose.run import DataChoice
-from selfpose.training import build_pipeline
-from book.kit.view3d import pose_view, pose_views
-from book.kit.widgets import figure_slider
+from selfpose.train import build_pipeline
 
-plots.use_style()
-torch.manual_seed(seed)
+page = start_page("02_lifting", globals())
 # No picture is learnt from on this page.
-config = Config.for_run(preset=preset, seed=seed, input="poses", n_unlabelled=64)
-choice = DataChoice(
-    name=data,
-    data_root=data_root,
-    data_train=data_train,
-    data_test=data_test,
-    cache=cache,
-)
-dataset = choice.load(config)
+few = {"input": "poses", "data.n_unlabelled": 64}
+config = page.config(few)
+dataset = page.data.load(config)
 skeleton, test = dataset.skeleton, dataset.test
 pipeline = build_pipeline(dataset, config)
 {"2D poses (px)": tuple(test.poses_2d.shape), "3D poses (mm)": tuple(test.poses_3d.shape)}
@@ -126,88 +109,32 @@ show_source(PixelScale.from_poses, PixelScale.pixels_to_plane)
 scale = PixelScale.from_poses(dataset.unpaired, skeleton)
 plane = scale.pixels_to_plane(test.poses_2d, skeleton.root)
 true_depth = true_depth_offsets(pipeline, test.poses_2d, test.poses_3d)
-number_table(
-    {
-        "mean hip–head distance of the unpaired poses (px)": {"value": scale.length_px},
-        "the same on the plane": {
-            "value": float(
-                scale.pixels_to_plane(dataset.unpaired, skeleton.root)[:, skeleton.top]
-                .norm(dim=-1)
-                .mean()
-            )
-        },
-        "spread of the true depth offsets on the test set (units)": {
-            "value": float(true_depth.std())
-        },
-    },
-    digits=2,
-)
+on_plane = scale.pixels_to_plane(dataset.unpaired, skeleton.root)[:, skeleton.top].norm(dim=-1)
+print(f"mean hip–head distance of the unpaired poses: {scale.length_px:.2f} px")
+print(f"the same on the plane: {float(on_plane.mean()):.2f}")
+print(f"spread of the true depth offsets on the test set: {float(true_depth.std()):.2f} units")
 
 # %% [markdown]
 # ## Turn it: one joint along its ray
 #
-# The slider gives the right wrist another depth. The picture on the left does not change. The
-# person on the right, seen from the side, does.
+# The slider gives the right wrist another depth. The pose opens as the camera sees it: move the
+# slider to an end, and the two poses still lie over each other, up to a little perspective. Then
+# turn them by a quarter.
 
 # %% tags=["hide-input"]
 # the test pose whose right wrist is farthest before or behind the body
 wrist = skeleton.index("right_wrist")
 k = int(true_depth[:, wrist].abs().argmax())
-half = 1.6
-
-
-def with_wrist_depth(d):
-    depth = true_depth[k].clone()
-    depth[wrist] += d
-    return lift(plane[k], depth)
-
-
-def show_ray(d):
-    v = with_wrist_depth(d)
-    figure = plots.new_figure(6.6, 3.1)
-    left = figure.add_subplot(1, 2, 1)
-    plots.draw_pose_2d(left, project(v), skeleton)
-    left.set(title="on the plane", xlim=(-0.16, 0.16), ylim=(0.16, -0.16))
-    left.set_axis_off()
-    right = figure.add_subplot(1, 2, 2, projection="3d")
-    ray = torch.stack(
-        [v[wrist] * (z / v[wrist, 2]) for z in (DEPTH_OFFSET - 1.5, DEPTH_OFFSET + 1.5)]
-    )
-    right.plot(ray[:, 0], ray[:, 2], -ray[:, 1], color="#444444", linestyle=":", linewidth=1.2)
-    plots.draw_pose_3d(
-        right, v, skeleton, centre=(0.0, 0.0, DEPTH_OFFSET), radius=half, view=(8.0, -15.0)
-    )
-    right.set_title("from the side")
-    return figure
-
-
-def describe_ray(d):
-    moved = float((project(with_wrist_depth(d)) - plane[k]).abs().max())
-    return (
-        f"Right wrist moved by {d:+.2f} units from its true depth, along its ray. The largest "
-        f"change of the 2D pose is {moved:.0e}."
-    )
-
-
 shifts = [round(-1.2 + 0.2 * n, 1) for n in range(13)]
-figure_slider(
-    show_ray,
-    shifts,
-    label="wrist depth",
-    format=lambda d: f"{d:+.1f}",
-    describe=describe_ray,
-    start=6,
-)
-
-# %% [markdown]
-# The same in your hands. It opens as the camera sees it: move the slider to an end, and the two
-# poses still lie over each other, up to a little perspective. Then turn them by a quarter.
-
-# %% tags=["hide-input"]
-moved = torch.stack([with_wrist_depth(d) for d in shifts])
-distances = (moved[:, wrist] - moved[shifts.index(0.0), wrist]).norm(dim=-1)
+depths = true_depth[k].repeat(len(shifts), 1)
+depths[:, wrist] += torch.tensor(shifts)
+moved = lift(plane[k].expand(len(shifts), -1, -1), depths)
+true_pose = moved[shifts.index(0.0)]
+apart = float((project(moved) - plane[k]).abs().max())
+distances = (moved[:, wrist] - true_pose[wrist]).norm(dim=-1)
+print(f"largest change of the 2D pose on the plane, over all positions: {apart:.0e}")
 pose_view(
-    {"lifted": moved, "true depths": moved[shifts.index(0.0)]},
+    {"lifted": moved, "true depths": true_pose},
     skeleton,
     label="One joint along its ray",
     description="A pose whose right wrist slides along the camera's ray, over the true pose.",
@@ -228,21 +155,15 @@ pose_view(
 #
 # Three 3D poses over the same 2D pose. *True* has the offsets of the ground truth; *flat* has none,
 # it is the baseline to beat; *flipped* has every sign turned, so that what was before the body is
-# behind it.
+# behind it. They open as their camera sees them: every joint of the three is in one place, and only
+# the fading of what is far off tells them apart, which a picture does not have. Turn them.
 
-# %% mystnb={"figure": {"name": "fig-three-depths", "caption": "One 2D pose, three sets of depths, all seen from the same side. Their projections are equal."}, "image": {"alt": "Three 3D stick figures in a row: the true pose, the flat pose as a thin sheet, and the pose with all depths turned round."}} tags=["hide-input"]
+# %% tags=["hide-input"]
 bodies = {
     "true": lift(plane, true_depth),
     "flat": lift(plane, torch.zeros_like(true_depth)),
     "flipped": lift(plane, -true_depth),
 }
-plots.pose_row_3d([v[k] for v in bodies.values()], list(bodies), skeleton, view=(8.0, -25.0))
-
-# %% [markdown]
-# Here they open as their camera sees them: every joint of the three is in one place, and only the
-# fading of what is far off tells them apart, which a picture does not have. Turn them.
-
-# %% tags=["hide-input"]
 pose_views(
     {name: v[k] for name, v in bodies.items()},
     skeleton,
@@ -264,14 +185,14 @@ names = {
     "p_mpjpe_reflection_mm": "P-MPJPE, reflection allowed (mm)",
     "n_mpjpe_mm": "N-MPJPE (mm)",
 }
-scores = {
-    name: mean_errors(errors_3d(v.double(), test.poses_3d.double(), skeleton))
-    for name, v in bodies.items()
-}
-number_table(
-    {name: {text: score[key] for key, text in names.items()} for name, score in scores.items()},
-    first="depths",
-)
+
+
+def scores_of(v):
+    score = mean_errors(errors_3d(v.double(), test.poses_3d.double(), skeleton))
+    return {title: score[key] for key, title in names.items()}
+
+
+number_table({name: scores_of(v) for name, v in bodies.items()}, first="depths")
 
 # %% [markdown]
 # Read the last row twice. The flipped pose is worse than no depth at all, and by a metric that
@@ -284,8 +205,7 @@ number_table(
 #
 # Could the picture tell a pose from its flip after all? Up close, yes: near things are larger. The
 # slider moves the camera away from one and the same body and enlarges the picture accordingly. The
-# coloured figure is the pose, the grey one its flip. Below the slider is what the camera looks at, in
-# 3D; at first from a little aside.
+# coloured figure is the pose, the grey one its flip.
 
 # %% tags=["hide-input"]
 body = root_centred(bodies["true"][k], skeleton.root)
@@ -305,12 +225,9 @@ def difference_from(distance):
 def show_distance(distance):
     figure = plots.new_figure(3.6, 3.4)
     ax = figure.add_subplot()
-    plots.draw_pose_2d(
-        ax, picture_from(distance, flipped_body), skeleton, colour="#999999", linewidth=3
-    )
-    plots.draw_pose_2d(ax, picture_from(distance, body), skeleton, linewidth=1.8)
-    ax.set(xlim=(-1.9, 1.9), ylim=(1.9, -1.9))
-    ax.set_axis_off()
+    flipped = picture_from(distance, flipped_body)
+    plots.draw_pose_2d(ax, flipped, skeleton, colour="#999999", linewidth=3)
+    plots.draw_pose_2d(ax, picture_from(distance, body), skeleton, linewidth=1.8, reach=1.9)
     return figure
 
 
@@ -324,18 +241,6 @@ figure_slider(
         f"{100 * difference_from(distance):.1f} % of the body's radius, on average over the joints."
     ),
     start=5,
-)
-
-# %% tags=["hide-input"]
-pose_view(
-    {"the pose": body, "its flip": flipped_body},
-    skeleton,
-    label="A pose and its flip",
-    description="Seen from the front the two cover each other; seen from the side, each is the "
-    "mirror image of the other.",
-    azimuth=-20,
-    elevation=0,
-    height=260,
 )
 
 # %% [markdown]
@@ -388,8 +293,7 @@ print(f"joints at the clamp: {100 * float(clamped):.1f} %")
 # %% tags=["hide-cell"]
 coin = torch.rand(true_depth.shape, generator=torch.Generator().manual_seed(seed)) < 0.5
 half_flipped = lift(plane, torch.where(coin, -true_depth, true_depth))
-score = mean_errors(errors_3d(half_flipped.double(), test.poses_3d.double(), skeleton))
-number_table({"half of the signs turned": {text: score[key] for key, text in names.items()}})
+number_table({"half of the signs turned": scores_of(half_flipped)})
 # A mirror image cannot repair single joints: allowing it helps far less than with the whole flip.
 # This is what a run looks like whose depth signs froze at random.
 
@@ -402,10 +306,4 @@ number_table({"half of the signs turned": {text: score[key] for key, text in nam
 # [what we chose](../book/choices.md). Next: [the rotation cycle](03_rotation_cycle.ipynb).
 
 # %% tags=["hide-input"]
-provenance_box(
-    page="02_lifting",
-    parameters={
-        **{"data": data, "data_root": data_root, "data_train": data_train, "data_test": data_test},
-        **{"preset": preset, "seed": seed},
-    },
-)
+page.provenance_box()

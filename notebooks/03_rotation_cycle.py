@@ -32,20 +32,16 @@ preset = "quick"  # "smoke" is smaller
 seed = 0
 cache = ""  # a folder for prepared data
 
-# %% tags=["hide-cell"]
-from experiments.notebooks import check_parameters
-
-check_parameters(
-    globals(),
-    ["data", "data_root", "data_train", "data_test", "preset", "seed", "cache"],
-)
-
 # %% tags=["hide-input"]
 import torch
 
-from selfpose import losses
 from book.kit import plots
-from selfpose.evaluation.baselines import true_depth_offsets
+from book.kit.page import start_page
+from book.kit.tables import number_table, show_source
+from book.kit.view3d import pose_views
+from book.kit.widgets import figure_slider_2d
+from experiments.records import published_weights
+from selfpose import losses
 from selfpose.camera import (
     DEPTH_OFFSET,
     azimuth_rotation,
@@ -53,28 +49,14 @@ from selfpose.camera import (
     lift,
     rotate_about_root,
 )
-from selfpose.config import Config
 from selfpose.cycle import Cycle, draw_angles, project_ahead, rotation_cycle, view_change
-from book.kit.pages import number_table, show_source
+from selfpose.evaluation.baselines import true_depth_offsets
 from selfpose.model import load
-from book.kit.provenance import provenance_box
-from experiments.records import published_weights
-from selfpose.run import DataChoice
-from selfpose.training import build_pipeline
-from book.kit.view3d import pose_views
-from book.kit.widgets import figure_slider_2d
+from selfpose.train import build_pipeline
 
-plots.use_style()
-torch.manual_seed(seed)
-config = Config.for_run(preset=preset, seed=seed, input="poses", n_unlabelled=64, n_test=256)
-choice = DataChoice(
-    name=data,
-    data_root=data_root,
-    data_train=data_train,
-    data_test=data_test,
-    cache=cache,
-)
-dataset = choice.load(config)
+page = start_page("03_rotation_cycle", globals())
+config = page.config({"input": "poses", "data.n_unlabelled": 64, "data.n_test": 256})
+dataset = page.data.load(config)
 skeleton, test = dataset.skeleton, dataset.test
 pipeline = build_pipeline(dataset, config)
 plane = pipeline.scale.pixels_to_plane(test.poses_2d, skeleton.root)
@@ -165,60 +147,28 @@ def trip(first, error=0.0, *, angles=angles, second=None) -> Cycle:
 
 
 identity = trip(true_depth)
-{
-    name: f"{float((a - b).abs().max()):.1e}"
-    for name, a, b in (
-        ("largest |y − y'|", identity.pose_2d, identity.pose_2d_back),
-        ("largest |v − v'|", identity.pose_3d, identity.pose_3d_back),
-    )
-}
+for name, a, b in (
+    ("|y − y'|", identity.pose_2d, identity.pose_2d_back),
+    ("|v − v'|", identity.pose_3d, identity.pose_3d_back),
+):
+    print(f"largest {name}: {float((a - b).abs().max()):.1e}")
 
 # %% [markdown]
 # With right answers both times, the trip ends where it began, up to rounding.
 #
-# ## One trip in pictures
+# ## Turn it: the trip, step by step
 #
-# Here the first answer is the truth, and the second is flat: the return goes wrong.
+# A trip in 3D, each step a position of the slider: the lifted pose is set upright, turned about the
+# true vertical, tilted as the other camera sees it, projected (a sheet), lifted again, and brought
+# back. The first Λ is right and then flat, so that the return goes wrong. The second, where it is
+# there, was trained and published with this book. Dashed is the way of a Λ that is right both times;
+# no loss sees it.
 
-# %% mystnb={"figure": {"name": "fig-one-trip", "caption": "A trip whose second lifting is flat. Above, what happens in space; below, what cameras see. The last picture should equal the first."}, "image": {"alt": "Six panels: 2D pose, 3D pose, rotated 3D pose, its projection, the flat 3D pose lifted from it, and the 2D pose after the way back, which differs from the first."}} tags=["hide-input"]
+# %% tags=["hide-input"]
 zero = torch.zeros_like(true_depth)
 k = int(true_depth.abs().mean(dim=1).argsort()[(4 * n) // 5])  # a pose with a good deal of depth
 quarter = (torch.full((n,), 1.2), elevation)
 shown = trip(true_depth, angles=quarter, second=zero)
-figure = plots.new_figure(7.0, 4.8)
-panels = [
-    ("$v$", shown.pose_3d),
-    (r"$\tilde v = Rv$", shown.pose_3d_rotated),
-    (r"$\tilde v'$, flat", shown.pose_3d_relifted),
-    ("$y$", shown.pose_2d),
-    (r"$\tilde y = \pi(\tilde v)$", shown.pose_2d_rotated),
-    ("$y'$", shown.pose_2d_back),
-]
-for place, (title, pose) in enumerate(panels, start=1):
-    if pose.shape[-1] == 3:
-        ax = figure.add_subplot(2, 3, place, projection="3d")
-        plots.draw_pose_3d(
-            ax, pose[k], skeleton, centre=(0.0, 0.0, DEPTH_OFFSET), radius=1.5, view=(10.0, -40.0)
-        )
-    else:
-        ax = figure.add_subplot(2, 3, place)
-        plots.draw_pose_2d(ax, pose[k], skeleton)
-        ax.set(xlim=(-0.18, 0.18), ylim=(0.18, -0.18))
-        ax.set_axis_off()
-    ax.set_title(title)
-figure
-
-# %% [markdown]
-# ## Turn it: the trip, step by step
-#
-# The same trip in 3D, each step a position of the slider: the lifted pose is set upright, turned
-# about the true vertical, tilted as the other camera sees it, projected (a sheet), lifted again, and
-# brought back. The first Λ is the one of the figure, right and then flat. The second, where it is
-# there, was trained and published with this book. Dashed is the way of a Λ that is right both times;
-# no loss sees it. The words below the slider give the errors that losses do see: of the second lifting,
-# and of what came back.
-
-# %% tags=["hide-input"]
 published = published_weights("lifting", "selfpose", dataset.name)
 trained = load(published[0]).lifter if published else None
 STEPS = {
@@ -232,44 +182,26 @@ STEPS = {
 }
 
 
-def steps_of(c: Cycle, taken_out, azimuth, put_back):
+def steps_of(c: Cycle, azimuth, taken_out):
     """The trip of pose `k` in seven 3D poses; a projected pose is shown as a sheet."""
     upright = elevation_rotation(taken_out[k]).mT
     turned = azimuth_rotation(azimuth[k]) @ upright
     poses = [rotate_about_root(c.pose_3d[k], R, root=skeleton.root) for R in (upright, turned)]
     sheet = lift(c.pose_2d_rotated[k], torch.zeros(skeleton.n_joints))
     ahead = (c.pose_3d_rotated[k], sheet, c.pose_3d_relifted[k], c.pose_3d_back[k])
-    # the last turn of the three is the whole of R: the steps shown are those that the cycle took
-    whole = elevation_rotation(put_back[k]) @ turned
-    assert torch.allclose(whole, c.rotation[k], atol=1e-5)
     return torch.stack([c.pose_3d[k], *poses, *ahead])
 
 
-trips = {"right, then flat": steps_of(shown, elevation, *quarter)}
+trips = {"right, then flat": steps_of(shown, *quarter)}
 if trained:
     with torch.no_grad():
         its_elevation = trained(plane)[1]
         its_angles = (quarter[0], its_elevation)
         its_trip = rotation_cycle(plane, trained, root=skeleton.root, angles=its_angles)
-    trips["trained Λ"] = steps_of(its_trip, its_elevation, *its_angles)
-right_way = steps_of(trip(true_depth, angles=quarter), elevation, *quarter)
+    trips["trained Λ"] = steps_of(its_trip, *its_angles)
+right_way = steps_of(trip(true_depth, angles=quarter), *quarter)
 
 
-def error_text(way, number):
-    """How far the second lifting, and what came back, is from where it should be."""
-    first, then = {6: ("ṽ", "ṽ′"), 7: ("v", "v′")}[number]
-    pose, truth = way[number - 1], way[{6: 3, 7: 0}[number]]
-    text = f"{then} is {float((pose - truth).norm(dim=-1).mean()):.2f} from {first}"
-    if number < 7:
-        return text
-    apart = project_ahead(pose) - project_ahead(truth)
-    return f"{text} and y′ is {DEPTH_OFFSET * float(apart.norm(dim=-1).mean()):.2f} from y"
-
-
-words = [f"{step[4:]}: {text}." for step, text in STEPS.items()]
-for number in (6, 7):
-    errors = "; ".join(f"{name}, {error_text(way, number)}" for name, way in trips.items())
-    words[number - 1] += f" On average over the joints, in hip–head lengths: {errors}."
 pose_views(
     {name: {"this Λ": way, "right both times": right_way} for name, way in trips.items()},
     skeleton,
@@ -277,7 +209,7 @@ pose_views(
     description="A pose on its trip to another camera and back, and where it should be (dashed).",
     frames=list(STEPS),
     frame_label="step",
-    frame_descriptions=words,
+    frame_descriptions=[f"{step[4:]}: {text}." for step, text in STEPS.items()],
     azimuth=0,
     elevation=0,
 )
@@ -290,9 +222,7 @@ pose_views(
 #
 # What the other camera sees, $\tilde y$, for one and the same 2D pose lifted in several ways; the last,
 # where it is there, is the trained Λ. At azimuth 0° they agree, if the elevation put back is the one
-# taken out. A quarter turn away the flat pose is a line, and the flipped one leans the wrong way. Below
-# two of them stands how far $y'$ is from $y$, in hip–head lengths, when the trip goes on from there: for
-# a Λ that says flat every time, and for the trained one.
+# taken out. A quarter turn away the flat pose is a line, and the flipped one leans the wrong way.
 
 # %% tags=["hide-input"]
 ways = {"true depths": true_depth, "flat": zero, "flipped": -true_depth}
@@ -309,46 +239,19 @@ def seen_from(depth, azimuth_deg, elevation_deg):
     return project_ahead(rotate_about_root(body, R, root=skeleton.root))[0]
 
 
-travellers = {"flat": lambda pose: (torch.zeros(pose.shape[:-1]), elevation[: len(pose)])}
-if trained:
-    travellers["trained Λ"] = trained
-
-
-@torch.no_grad()
-def errors_back(azimuth_deg, elevation_deg):
-    """How far y′ is from y after a trip of pose `k` by these angles, in hip–head lengths."""
-    angles = tuple(torch.deg2rad(torch.tensor([float(a)])) for a in (azimuth_deg, elevation_deg))
-    found = {}
-    for name, lifter in travellers.items():
-        c = rotation_cycle(plane[k : k + 1], lifter, root=skeleton.root, angles=angles)
-        apart = (c.pose_2d - c.pose_2d_back).norm(dim=-1).mean()
-        found[name] = DEPTH_OFFSET * float(apart)
-    return found
-
-
 def show_view(azimuth_deg, elevation_deg):
-    errors = errors_back(azimuth_deg, elevation_deg)
-    figure = plots.new_figure(7.0, 2.4)
-    for ax, (title, depth) in zip(figure.subplots(1, len(ways)), ways.items(), strict=True):
-        plots.draw_pose_2d(ax, seen_from(depth, azimuth_deg, elevation_deg), skeleton, joints=False)
-        ax.set(title=title, xlim=(-0.18, 0.18), ylim=(0.18, -0.18))
-        ax.set_axis_off()
-        if title in errors:
-            under = {"transform": ax.transAxes, "ha": "center", "va": "top", "fontsize": 8}
-            ax.text(0.5, 0.0, f"y′ off by {errors[title]:.2f}", **under)
-    return figure
+    seen = {way: seen_from(depth, azimuth_deg, elevation_deg) for way, depth in ways.items()}
+    return plots.pose_row(seen, skeleton, reach=0.18)
 
 
 def describe_view(azimuth_deg, elevation_deg):
-    views = {way: seen_from(depth, azimuth_deg, elevation_deg) for way, depth in ways.items()}
-    widths = [
-        f"{way} {10 * float(pose[:, 0].max() - pose[:, 0].min()):.1f}"
-        for way, pose in views.items()
-    ]
-    back = [f"{way} {error:.2f}" for way, error in errors_back(azimuth_deg, elevation_deg).items()]
+    widths = []
+    for way, depth in ways.items():
+        x = seen_from(depth, azimuth_deg, elevation_deg)[:, 0]
+        widths.append(f"{way} {10 * float(x.max() - x.min()):.1f}")
     return (
         f"Turned by {azimuth_deg}°, seen from an elevation of {elevation_deg}°; width of the pose "
-        f"in hip–head lengths: {', '.join(widths)}; y′ off by: {', '.join(back)}."
+        f"in hip–head lengths: {', '.join(widths)}."
     )
 
 
@@ -406,7 +309,7 @@ table = {
         "L_2D": losses.reprojection_loss(c.pose_2d, c.pose_2d_back),
         "L_3D": losses.consistency_loss(c.pose_3d_rotated, c.pose_3d_relifted),
         "L_def": losses.deformation_loss(c.pose_3d, c.pose_3d_back),
-        "L_bl": losses.bone_length_loss(c.pose_3d, skeleton, sigma=config.bone_sigma),
+        "L_bl": losses.bone_length_loss(c.pose_3d, skeleton, sigma=config.lifting.bone_sigma),
     }
     for name, c in lifters.items()
 }
@@ -433,49 +336,12 @@ number_table(table, digits=2, first="Λ says")
 # at $\tilde y$ and asks whether people look like that. [The next page](04_flow_prior.ipynb)
 # measures how clearly.
 #
-# ## From which angle the errors show
-#
-# For the two lifters that always answer without looking, flat again and again, or right and then
-# flipped, the errors depend on the angle of the turn:
-
-# %% mystnb={"figure": {"name": "fig-azimuth-errors", "caption": "Errors of the round trip against the azimuth of the turn, averaged over the test poses, for two lifters that change their mind and one that does not."}, "image": {"alt": "Three panels, one for each of the losses L 2D, L 3D and L def, with curves over azimuth from −180° to 180°; the consistent lifter stays at zero."}} tags=["hide-input"]
-degrees = torch.arange(-180, 181, 15)
-kinds = ("true both times", "flat both times", "true, then flipped")
-curves = {kind: {"$L_{2D}$": [], "$L_{3D}$": [], "$L_{def}$": []} for kind in kinds}
-for degree in degrees:
-    fixed = (torch.full((n,), torch.deg2rad(degree.float()).item()), elevation)
-    right = trip(true_depth, angles=fixed)
-    turned_back = -(right.pose_3d_rotated[..., 2] - DEPTH_OFFSET)
-    for kind, c in zip(
-        kinds,
-        (
-            right,
-            trip(zero, angles=fixed, second=zero),
-            trip(true_depth, angles=fixed, second=turned_back),
-        ),
-        strict=True,
-    ):
-        terms = curves[kind]
-        terms["$L_{2D}$"].append(float(losses.reprojection_loss(c.pose_2d, c.pose_2d_back)))
-        terms["$L_{3D}$"].append(
-            float(losses.consistency_loss(c.pose_3d_rotated, c.pose_3d_relifted))
-        )
-        terms["$L_{def}$"].append(float(losses.deformation_loss(c.pose_3d, c.pose_3d_back)))
-figure = plots.new_figure(7.0, 3.0)
-for ax, term in zip(figure.subplots(1, 3), ("$L_{2D}$", "$L_{3D}$", "$L_{def}$"), strict=True):
-    for kind in kinds:
-        ax.plot(degrees, curves[kind][term], label=kind)
-    ax.set(title=term, xlabel="azimuth (°)", xticks=[-180, -90, 0, 90, 180])
-figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-figure
-
-# %% [markdown]
 # ## What goes wrong, and how to see it
 #
 # - **Elevation ignored.** If Λ's angle is wrong, the turn tips people over, and $\tilde y$ looks
 #   like somebody falling. Watch the mean and spread of the predicted elevations during training.
 # - **Turns too small.** Near azimuth 0° the lifter that always says flat passes all three tests, and
-#   $L_{2D}$ passes any lifter, see {numref}`fig-azimuth-errors`: the angles must go all round.
+#   $L_{2D}$ passes any lifter: the angles must go all round.
 # - **Joints behind the camera.** A wild early pose could be turned through the camera's plane. The
 #   projection in the cycle keeps depths at one or more, so that no sign of a picture flips.
 # - **A consistent mistake.** The errors go to zero and the pose is wrong. No curve of these losses
@@ -503,11 +369,4 @@ print(f"depths of the sheet after half a turn: spread {float(body[..., 2].std())
 # prior: [the flow prior](04_flow_prior.ipynb).
 
 # %% tags=["hide-input"]
-provenance_box(
-    [published[1]] if published else [],
-    page="03_rotation_cycle",
-    parameters={
-        **{"data": data, "data_root": data_root, "data_train": data_train, "data_test": data_test},
-        **{"preset": preset, "seed": seed},
-    },
-)
+page.provenance_box([published[1]] if published else [])

@@ -34,47 +34,30 @@ preset = "quick"  # "smoke" is smaller
 seed = 0
 cache = ""  # a folder for prepared data
 
-# %% tags=["hide-cell"]
-from experiments.notebooks import check_parameters
-
-check_parameters(
-    globals(),
-    ["data", "data_root", "data_train", "data_test", "preset", "seed", "cache"],
-)
-
 # %% tags=["hide-input"]
 import dataclasses
 
 import torch
 
 from book.kit import plots
-from selfpose.evaluation.baselines import true_depth_offsets
-from selfpose.camera import azimuth_rotation, lift, rotate_about_root
-from selfpose.config import Config
-from selfpose.cycle import project_ahead, view_change
-from selfpose.flow import AffineCoupling, FlowPrior, WhiteningPCA
-from selfpose.lifting import flow_stage
-from selfpose.metrics import bone_lengths, p_mpjpe, root_centred
-from book.kit.pages import number_table, show_source
-from selfpose.extras.posterior import HARDER, expected_pose, expected_shape
-from book.kit.provenance import provenance_box
-from selfpose.run import DataChoice
-from selfpose.skeleton import mirror_pose
-from selfpose.steps import Runner
-from selfpose.training import build_pipeline
+from book.kit.page import start_page
+from book.kit.tables import number_table, show_source
 from book.kit.widgets import figure_slider
+from selfpose import losses
+from selfpose.camera import azimuth_rotation, lift, rotate_about_root
+from selfpose.cycle import project_ahead, view_change
+from selfpose.data.draws import PoseDraws
+from selfpose.evaluation.baselines import true_depth_offsets
+from selfpose.extras.posterior import HARDER, expected_pose, expected_shape
+from selfpose.flow import AffineCoupling, FlowPrior, WhiteningPCA
+from selfpose.metrics import p_mpjpe
+from selfpose.skeleton import mirror_pose
+from selfpose.steps import Training, descend
+from selfpose.train import build_pipeline, train_flow
 
-plots.use_style()
-torch.manual_seed(seed)
-config = Config.for_run(preset=preset, seed=seed, input="poses", n_unlabelled=64)
-choice = DataChoice(
-    name=data,
-    data_root=data_root,
-    data_train=data_train,
-    data_test=data_test,
-    cache=cache,
-)
-whole = choice.load(config)
+page = start_page("04_flow_prior", globals())
+config = page.config({"input": "poses", "data.n_unlabelled": 64})
+whole = page.data.load(config)
 skeleton = whole.skeleton
 # The last tenth of the unpaired poses, from other clips, is kept back to see what was learnt.
 n_learnt = len(whole.unpaired) - len(whole.unpaired) // 10
@@ -141,7 +124,8 @@ print(
 #
 # Joints move together, so 2D poses fill far fewer directions than they have coordinates. A density
 # over directions in which nothing varies would be infinite; the PCA drops them and scales the rest
-# to unit variance. The root contributes two coordinates that are always zero.
+# to unit variance. The root contributes two coordinates that are always zero. What the components
+# that are kept cannot say, the prior cannot judge.
 
 # %% tags=["hide-input"]
 show_source(WhiteningPCA.fit, WhiteningPCA.forward)
@@ -154,116 +138,72 @@ left_out = 1 - variance.cumsum(0) / variance.sum()
 figure = plots.new_figure(6.0, 2.7)
 ax = figure.add_subplot()
 ax.semilogy(range(1, len(left_out)), left_out[:-1].clamp(min=1e-7), marker="o", markersize=3)
-ax.axvline(config.flow_components, color="#444444", linestyle=":")
+ax.axvline(config.flow.components, color="#444444", linestyle=":")
 ax.set(xlabel="components kept", ylabel="variance left out")
 figure
 
 # %% [markdown]
-# ## Turn it: how many components make a person?
-#
-# A test pose (grey) and what is left of it when only its first components are kept. What the
-# components that the flow keeps cannot say, the prior cannot judge.
-
-# %% tags=["hide-input"]
-held = sets["test set"]
-odd = int((held.flatten(1) - spectrum.mean).norm(dim=1).argsort()[(9 * len(held)) // 10])
-reach = 1.3 * float(held[odd].abs().max())
-
-
-def with_components(n_kept):
-    """The test poses from their first components."""
-    code = spectrum(held.flatten(1))
-    code[:, n_kept:] = 0
-    return spectrum.inverse(code).unflatten(1, (skeleton.n_joints, 2))
-
-
-def show_components(n_kept):
-    figure = plots.new_figure(3.0, 3.0)
-    ax = figure.add_subplot()
-    plots.draw_pose_2d(ax, held[odd], skeleton, colour="#bbbbbb", linewidth=4, joints=False)
-    plots.draw_pose_2d(ax, with_components(n_kept)[odd], skeleton, linewidth=1.8)
-    ax.set(xlim=(-reach, reach), ylim=(reach, -reach))
-    ax.set_axis_off()
-    return figure
-
-
-def describe_components(n_kept):
-    missed = (with_components(n_kept) - held).norm(dim=-1).mean(dim=1)
-    return (
-        f"{n_kept} of {len(spectrum.scale)} components: the joints of this pose are off by "
-        f"{1000 * float(missed[odd]):.0f} % of the hip–head length, those of the test set by "
-        f"{1000 * float(missed.mean()):.1f} %, on average."
-    )
-
-
-counts = sorted({1, 2, 3, 5, 8, 12, 16, 20, config.flow_components, len(spectrum.scale)})
-figure_slider(
-    show_components,
-    [count for count in counts if count <= len(spectrum.scale)],
-    label="components",
-    describe=describe_components,
-    start=3,
-)
-
-# %% [markdown]
 # ## Training
 #
-# By maximum likelihood, on the unpaired poses and their mirror twins. Two flows, to see what one
-# detail does that the paper does not mention: a little noise on the training poses. The stage is the
-# one of the full training, with half of its steps; here it also reports, now and then, the
-# likelihood of poses kept back.
+# By maximum likelihood, on the unpaired poses and their mirror twins. This is the stage of the full
+# training:
 
 # %% tags=["hide-input"]
-show_source(flow_stage)
+show_source(train_flow)
+
+# %% [markdown]
+# Here the same loop trains two flows for half of the steps, to see what one detail does that the
+# paper does not mention: a little noise on the training poses. Now and then it reports the
+# likelihood of poses kept back.
 
 
 # %%
-def train_flow(noise):
-    settings = config.with_(flow_noise=noise, flow_steps=config.flow_steps // 2)
-    made = build_pipeline(dataset, settings)
-    stage = flow_stage(made, dataset, settings)
-    stage.monitor_every = max(1, settings.flow_steps // 20)
-    stage.log_every = stage.monitor_every
-    stage.monitor = lambda: mean_log_prob(made.flow)
-    runner = Runner(identity={"noise": noise}, seed=seed)
-    runner.run([stage])
-    return made.flow.eval(), runner.history["flow"]
-
-
 @torch.no_grad()
 def mean_log_prob(flow):
     return {name: float(flow.log_prob(poses[:1024]).mean()) for name, poses in sets.items()}
 
 
-trained = {f"noise {noise:g}": train_flow(noise) for noise in (config.flow_noise, 0.0)}
+def trained_flow(noise):
+    """A flow trained with that noise on its poses, and the history of its training."""
+    c, made = config.flow, build_pipeline(dataset, config)
+    flow, poses = made.flow, PoseDraws(made, dataset, config)
+    flow.pca.fit(poses.all().flatten(1))
+    adam = torch.optim.Adam(flow.parameters(), lr=c.lr)
+    training = Training(identity={"noise": noise}, seed=seed)
+    for step in training.steps(
+        "flow",
+        c.steps // 2,
+        modules={"flow": flow},
+        optimisers={"flow": adam},
+        monitor=lambda: mean_log_prob(flow),
+        log_every=max(1, c.steps // 400),
+    ):
+        u = poses.draw(c.batch, noise=noise, generator=step.generator)
+        descend(adam, {"NLL": losses.flow_loss(flow.log_prob(u))}, step)
+    return flow.eval(), training.history["flow"]
+
+
+trained = {f"noise {noise:g}": trained_flow(noise) for noise in (config.flow.noise, 0.0)}
 flow, plain_flow = (made for made, _ in trained.values())
 
 # %% mystnb={"figure": {"name": "fig-flow-training", "caption": "Mean log-likelihood of three sets of poses while the flow is trained, with noise on the training poses and without."}, "image": {"alt": "Two panels of rising curves of log-likelihood against steps; without noise the curve of the poses learnt from leaves the other two behind."}} tags=["hide-input"]
 figure = plots.new_figure(7.0, 2.9)
-tops = []
 for ax, (name, (_, history)) in zip(
     figure.subplots(1, 2, sharey=True), trained.items(), strict=True
 ):
+    rows = [row for row in history if "kept back" in row][1:]  # without the first, far below
     for which in sets:
-        values = [row[which] for row in history if which in row]
-        ax.plot([row["step"] for row in history if which in row], values, label=which)
-        tops += values[len(values) // 4 :]
+        ax.plot([row["step"] for row in rows], [row[which] for row in rows], label=which)
     ax.set(title=name, xlabel="step")
-margin = 0.1 * (max(tops) - min(tops))
-figure.axes[0].set(ylabel="log p (nats)", ylim=(min(tops) - margin, max(tops) + margin))
+figure.axes[0].set_ylabel("log p (nats)")
 figure.axes[0].legend()
 figure
 
 # %%
-number_table(
-    {
-        name: mean_log_prob(made)
-        | {"gap, learnt − kept back": gap["learnt from"] - gap["kept back"]}
-        for name, (made, _) in trained.items()
-        for gap in [mean_log_prob(made)]
-    },
-    first="mean log p (nats)",
-)
+rows = {name: mean_log_prob(made) for name, (made, _) in trained.items()}
+for row in rows.values():
+    row["gap, learnt − kept back"] = row["learnt from"] - row["kept back"]
+number_table(rows, first="mean log p (nats)")
 
 # %% [markdown]
 # A gap between poses learnt from and poses kept back is *overfitting*: the flow remembers frames.
@@ -288,93 +228,27 @@ print(f"pose → noise → pose, mean error: {float(missed_px.norm(dim=-1).mean(
 print(f"the noise of test poses: mean {float(noise.mean()):+.2f}, s.d. {float(noise.std()):.2f}")
 
 # %% [markdown]
-# ## Turn it: from noise to pose
-#
-# The inverse goes through the blocks one by one. Here it is stopped on the way: the blocks still to
-# come only rotate, and neither scale nor shift. With no block at all, noise is read as if it were a
-# PCA code: each component has its right spread, and how they depend on each other is forgotten. The
-# blocks put that back. They were trained for the end of the way, so that in between a draw may be
-# worse than at its start: compare the first position and the last. Left: 400 draws in their first two
-# components (orange) over poses learnt from (grey). Right: three of the draws as poses.
-
-# %% tags=["hide-input"]
-draws = torch.randn(400, flow.n_components, generator=torch.Generator().manual_seed(seed))
-
-
-@torch.no_grad()
-def codes_after(n_blocks):
-    """Noise → codes, (400, K), by the first `n_blocks` of the way back; the others only rotate."""
-    code = draws
-    for done, block in enumerate(reversed(flow.blocks)):
-        code = block.inverse(code) if done < n_blocks else code @ block.rotation.mT
-    return code
-
-
-with torch.no_grad():
-    learnt_codes = flow.pca(sets["learnt from"][:800].flatten(1))
-
-
-def show_blocks(n_blocks):
-    figure = plots.new_figure(7.0, 2.7)
-    cloud, *bodies = figure.subplots(1, 4, width_ratios=[1.5, 1, 1, 1])
-    code = codes_after(n_blocks)
-    cloud.scatter(*learnt_codes[:, :2].T, s=5, color="#bbbbbb")
-    cloud.scatter(*code[:, :2].T, s=5, color="#D55E00")
-    cloud.set(xlim=(-3.5, 3.5), ylim=(-3.5, 3.5), xlabel="component 1", ylabel="component 2")
-    for ax, pose in zip(bodies, flow.pca.inverse(code[:3]), strict=True):
-        plots.draw_pose_2d(ax, pose.unflatten(0, (-1, 2)), skeleton, linewidth=1.6, joints=False)
-        ax.set(xlim=(-0.14, 0.14), ylim=(0.18, -0.18))
-        ax.set_axis_off()
-    return figure
-
-
-@torch.no_grad()
-def describe_blocks(n_blocks):
-    poses = flow.pca.inverse(codes_after(n_blocks)).unflatten(1, (-1, 2))
-    return (
-        f"After {n_blocks} of {len(flow.blocks)} blocks: half of the 400 draws are likelier than "
-        f"{float(flow.log_prob(poses).median()):.0f} nats; of real test poses, than "
-        f"{float(flow.log_prob(kept).median()):.0f}."
-    )
-
-
-figure_slider(
-    show_blocks,
-    list(range(len(flow.blocks) + 1)),
-    label="blocks",
-    describe=describe_blocks,
-    start=len(flow.blocks),
-)
-
-# %% [markdown]
 # ## Turn it: samples
 #
 # Standard normal noise, sent backwards, becomes poses. The *temperature* scales the noise: near
 # zero, everybody is the typical pose; above one, poses leave what people do.
 
+
 # %% tags=["hide-input"]
-n_shown = 6
-
-
 @torch.no_grad()
-def samples_at(temperature, n=n_shown):
+def samples_at(temperature):
     draw = torch.Generator().manual_seed(seed)
-    return flow.sample(n, temperature=temperature, generator=draw)
+    return flow.sample(256, temperature=temperature, generator=draw)
 
 
 def show_samples(temperature):
-    figure = plots.new_figure(6.8, 2.3)
-    poses = samples_at(temperature)
-    for ax, pose in zip(figure.subplots(1, len(poses)), poses, strict=True):
-        plots.draw_pose_2d(ax, pose, skeleton, linewidth=1.6, joints=False)
-        ax.set(xlim=(-0.09, 0.09), ylim=(0.15, -0.15))
-        ax.set_axis_off()
-    return figure
+    poses = {f"{k + 1}": pose for k, pose in enumerate(samples_at(temperature)[:6])}
+    return plots.pose_row(poses, skeleton, reach=0.15, height=2.0)
 
 
 @torch.no_grad()
 def describe_samples(temperature):
-    value = float(flow.log_prob(samples_at(temperature, n=256)).mean())
+    value = float(flow.log_prob(samples_at(temperature)).mean())
     return (
         f"Six poses drawn at temperature {temperature:g}; the mean log-likelihood of 256 such "
         f"poses is {value:.0f} nats."
@@ -388,54 +262,6 @@ figure_slider(
     format=lambda temperature: f"{temperature:g}",
     describe=describe_samples,
     start=5,
-)
-
-# %% [markdown]
-# ## Turn it: one joint
-#
-# How likely is a pose as one knee is carried sideways? The true place is at zero. The scale of the
-# curve is logarithmic: each nat is a factor of $e$.
-
-# %% tags=["hide-input"]
-knee = skeleton.index("left_knee")
-with torch.no_grad():
-    order = flow.log_prob(kept).argsort()
-j = int(order[(3 * len(order)) // 4])  # a pose of good likelihood
-shifts = [round(-0.06 + 0.01 * step, 2) for step in range(13)]
-
-
-def with_knee_at(shift):
-    pose = kept[j].clone()
-    pose[knee, 0] += shift
-    return pose
-
-
-with torch.no_grad():
-    knee_curve = flow.log_prob(torch.stack([with_knee_at(shift) for shift in shifts]))
-
-
-def show_knee(shift):
-    figure = plots.new_figure(6.0, 2.6)
-    left, right = figure.subplots(1, 2, width_ratios=[1, 1.6])
-    plots.draw_pose_2d(left, with_knee_at(shift), skeleton, linewidth=1.8)
-    left.set(xlim=(-0.13, 0.13), ylim=(0.17, -0.17))
-    left.set_axis_off()
-    right.plot([10 * s for s in shifts], knee_curve, color="#444444")
-    right.plot(10 * shift, knee_curve[shifts.index(shift)], "o", color="#D55E00")
-    right.set(xlabel="knee moved (hip–head lengths)", ylabel="log p (nats)")
-    return figure
-
-
-figure_slider(
-    show_knee,
-    shifts,
-    label="knee",
-    format=lambda shift: f"{10 * shift:+.1f}",
-    describe=lambda shift: (
-        f"Left knee moved by {10 * shift:+.1f} hip–head lengths: log-likelihood "
-        f"{float(knee_curve[shifts.index(shift)]):.0f} nats."
-    ),
-    start=6,
 )
 
 # %% [markdown]
@@ -471,29 +297,24 @@ ax.legend(title="depths")
 figure
 
 # %%
-best = {name: max(range(len(assumed)), key=curve.__getitem__) for name, curve in over_angle.items()}
-number_table(
-    {
-        name: {
-            "best assumed elevation (°)": assumed[best[name]],
-            "log p there (nats)": curve[best[name]],
-            "log p at the opposite angle": curve[len(assumed) - 1 - best[name]],
-        }
-        for name, curve in over_angle.items()
-    },
-    first="depths",
-)
+rows = {}
+for name, curve in over_angle.items():
+    best = max(range(len(assumed)), key=curve.__getitem__)
+    rows[name] = {
+        "best assumed elevation (°)": assumed[best],
+        "log p there (nats)": curve[best],
+        "log p at the opposite angle": curve[len(assumed) - 1 - best],
+    }
+number_table(rows, first="depths")
 
 # %% [markdown]
 # Three things can be read off, and the second and third are easily missed.
 #
 # - At the right elevation the prior clearly prefers the truth to the flip. No term of the cycle did.
-# - The flip has a best angle of its own, on the other side of zero. Turn a pose inside out and look
-#   up at it instead of down: seen from far away, that gives the same pictures as the truth does when
-#   it is turned the other way. Were all cameras far away and level, no 2D prior could tell the two
-#   apart. What is left between the two best values of the table is due to cameras looking down more
-#   often than up, and to perspective; it is all that chooses the sign of depth. So predicting the
-#   elevation is no ornament of the method.
+# - The flip has a best angle of its own, on the other side of zero: turned inside out and looked at
+#   from below, a body seen from far away gives the same pictures. What is left between the two best
+#   values of the table is due to cameras looking down more often than up, and to perspective; it is
+#   all that chooses the sign of depth. So the method needs the predicted elevation.
 # - The sheet need not score badly. Turned, it is a thin, bland figure near the typical pose, and
 #   there a density is high: compare its row with the others. What rules the sheet out is
 #   the bone-length term, as the table of [the page before](03_rotation_cycle.ipynb) shows, together
@@ -502,11 +323,11 @@ number_table(
 # ## Asked once more: the expected pose
 #
 # The paper asks for what poses look like only while $\Lambda$ learns. We ask again at the end, when
-# pictures are read. $\Omega$ reads each joint as if for itself; where it is unsure, fingers run into one
-# and legs come out in lengths that nobody has, and $\Lambda$ lifts that as it stands. What pose is to be
-# expected, given what was read? Take a pose $u$ to be one of the unpaired poses $u^{(i)}$, all equally
-# likely, put anywhere and with each joint $j$ moved by a normal kernel of width $h_j$; and what is read,
-# $y$, to be $u$ with a normal error of standard deviation $\sigma_j$. Then
+# pictures are read. $\Omega$ reads each joint as if for itself; where it is unsure, legs come out in
+# lengths that nobody has. What pose is to be expected, given what was read? Take a pose $u$ to be one
+# of the unpaired poses $u^{(i)}$, all equally likely, put anywhere and with each joint $j$ moved by a
+# normal kernel of width $h_j$; and what is read, $y$, to be $u$ with a normal error of standard
+# deviation $\sigma_j$. Then
 #
 # $$
 # \begin{aligned}
@@ -516,21 +337,12 @@ number_table(
 # \end{aligned}
 # $$ (eq-expected)
 #
-# with each $u^{(i)}$ put where it fits $y$ best. Of bodies with a left and a right the $u^{(i)}$
-# are the kept poses and their mirror images; a trained network keeps at most 3072. It is the mean
-# of all poses that may have been read as $y$, each by how well it explains it, and from there a
-# part of the way back to $y$. Nobody labels pictures to find $h$ and $\sigma$: how far $\Omega$
-# errs at each joint is measured on puppets, whose poses are known, when a training ends. It is
-# measured against the root, so each joint's error holds the root's too, which makes it a little too
-# large. That is $h$; and since pictures are harder than puppets, $\sigma$ is larger by a factor
-# that we tuned (`HARDER`). Errors are taken as independent of each other, which they are not. It is
-# ours, not the paper's (`refine: false` leaves it out, as do the variants without puppets, `paper`
-# and `loose`).
-#
-# Why not the flow? It is a prior, too, and we began with it: the pose of highest density times
-# likelihood, sought by ascent from $y$. What that finds is a peak, not the mean, and errors of samples
-# are judged by their distance; on people, hands and the quadruped it came out behind. (These trials
-# left no records.)
+# with each $u^{(i)}$ put where it fits $y$ best: the mean of all poses that may have been read as $y$,
+# each by how well it explains it, and from there a part of the way back to $y$. Of bodies with a left
+# and a right the $u^{(i)}$ are mirrored, too. How far $\Omega$ errs at each joint is measured on
+# puppets, whose poses are known, when a training ends. That is $h$; and since pictures are harder than
+# puppets, $\sigma$ is larger by a factor that we tuned (`HARDER`). Errors are taken as independent of
+# each other, which they are not. It is ours, not the paper's (`extras.refine=false` leaves it out).
 
 # %% tags=["hide-input"]
 show_source(expected_pose)
@@ -549,18 +361,12 @@ for sigma, seen in read.items():
     found[sigma] = expected_pose(seen, each, sets["learnt from"], width=each / HARDER)
 
 
-def typical_log_p(pose):
-    return float(flow.log_prob(root_centred(pose, skeleton.root)).median().detach())
-
-
 print("read", tuple(read[0.01].shape), "→ expected", tuple(found[0.01].shape))
 number_table(
     {
         f"{10 * sigma:g}": {
             "error as read": float(10 * (read[sigma] - kept).norm(dim=-1).mean()),
             "of the expected pose": float(10 * (found[sigma] - kept).norm(dim=-1).mean()),
-            "log p as read (nats)": typical_log_p(read[sigma]),
-            "of the expected pose (nats)": typical_log_p(found[sigma]),
         }
         for sigma in noises
     },
@@ -568,64 +374,33 @@ number_table(
     digits=3,
 )
 
-
-# %% tags=["hide-input"]
-def show_expected(sigma):
-    figure = plots.new_figure(7.2, 2.8)
-    poses = {"true": kept[j], "read": read[sigma][j], "expected": found[sigma][j]}
-    for ax, (name, pose) in zip(figure.subplots(1, 3), poses.items(), strict=True):
-        plots.draw_pose_2d(ax, pose, skeleton, linewidth=1.8)
-        ax.set(xlim=(-0.14, 0.14), ylim=(0.18, -0.18), title=name)
-        ax.set_axis_off()
-    return figure
-
-
-def describe_expected(sigma):
-    off = {
-        name: float(10 * (poses[sigma][j] - kept[j]).norm(dim=-1).mean())
-        for name, poses in (("read", read), ("found", found))
-    }
-    return (
-        f"A true pose, the same with noise of {10 * sigma:g} hip–head lengths on each joint, which "
-        f"is {off['read']:.2f} lengths off on average, and the expected pose given that, "
-        f"{off['found']:.2f} off."
-    )
-
-
-figure_slider(
-    show_expected,
-    noises,
-    label="noise",
-    format=lambda sigma: f"{10 * sigma:g}",
-    describe=describe_expected,
-    start=2,
-)
+# %% mystnb={"figure": {"name": "fig-expected-pose", "caption": "A true pose; the same with the second largest noise; and the pose to be expected given that."}, "image": {"alt": "Three stick figures: a true pose, one with shaken joints, and one that is smooth again."}} tags=["hide-input"]
+shown = {"true": kept[0], "read": read[0.02][0], "expected": found[0.02][0]}
+plots.pose_row(shown, skeleton, reach=0.18)
 
 # %% [markdown]
-# Where joints are read more surely than the unpaired poses lie apart, there is nothing to gain. The last
-# columns are what the flow, which took no part, thinks of both. Errors of $\Omega$ are not
-# normal noise of known size, though: they come in whole limbs, and those on puppets need not be those on
-# pictures. What is left of the gain then is measured with [the results](06_results.ipynb) and for
-# [other bodies](08_other_bodies.ipynb).
+# Where joints are read more surely than the unpaired poses lie apart, there is nothing to gain. Errors
+# of $\Omega$ are not normal noise of known size, though: they come in whole limbs. What is left of the
+# gain then is measured with [the results](06_results.ipynb) and for [other bodies](08_other_bodies.ipynb).
 #
 # ### And in 3D: the expected shape
 #
-# Depth is no linear function of a 2D pose, so what $\Lambda$ lifts from an expected pose is not the 3D pose to
-# be expected. The same weights $\omega_i$ tell that too. Let $v^{(i)}$ be what $\Lambda$ makes of
-# $u^{(i)}$, as it was before it met what $\Omega$ reads. 3D errors forgive where a body stands, how large it
-# is and, in P-MPJPE, how it is turned; so does the mean:
+# Depth is no linear function of a 2D pose, so what $\Lambda$ lifts from an expected pose is not the 3D
+# pose to be expected. The same weights $\omega_i$ tell that too. Let $v^{(i)}$ be what $\Lambda$ makes
+# of $u^{(i)}$. 3D errors forgive where a body stands, how large it is and, in P-MPJPE, how it is turned;
+# so does the mean:
 #
 # $$
 # \hat v = \operatorname*{arg\,min}_{\lVert v \rVert = 1} \sum_i \omega_i \min_{a, R, t} \bigl\lVert a R\, v^{(i)} + t - v \bigr\rVert^2,
-# \qquad \det R = 1 .
+# \qquad \det R = 1 ,
 # $$ (eq-shape)
 #
-# with $v$ centred; of norm 1, for a pose of size zero is near to all. The poses are moved onto the mean and
-# averaged, a few times over {cite}`gower1975generalized`; only the likeliest (`LIKELIEST`) are asked. What $\Omega$
-# most often has wrong is the naming of left and right as a whole, {eq}`eq-puppet` forgives that; so the
-# $\omega_i$ of both namings of $y$ are taken together. In the end $\hat v$ is moved onto $\Lambda(\hat y)$: a
-# shape does not know how it is turned, its size and its place. So N-MPJPE has nothing to gain by it, and
-# $\hat v$ no longer projects onto $\hat y$.
+# with $v$ centred. The poses are moved onto the mean and averaged, a few times over
+# {cite}`gower1975generalized`; only the likeliest (`LIKELIEST`) are asked. What $\Omega$ most often has
+# wrong is the naming of left and right as a whole; so the $\omega_i$ of both namings of $y$ are taken
+# together. In the end $\hat v$ is moved onto $\Lambda(\hat y)$: a shape does not know how it is turned,
+# its size and its place. So N-MPJPE has nothing to gain by it, and $\hat v$ no longer projects onto
+# $\hat y$.
 
 # %% tags=["hide-input"]
 show_source(expected_shape)
@@ -639,21 +414,10 @@ show_source(expected_shape)
 body = whole.test.poses_3d[0]
 angles = torch.deg2rad(torch.tensor([0.0, 60.0, 120.0]))
 turned = rotate_about_root(body, azimuth_rotation(angles), root=skeleton.root)
-means = {
-    "plain mean": turned.mean(dim=0),
-    "expected shape": expected_shape(torch.zeros(len(turned)), turned, turned[1]),
-}
-print("poses", tuple(turned.shape), "→ shape", tuple(means["expected shape"].shape))
-number_table(
-    {
-        name: {
-            "P-MPJPE to the body (mm)": float(p_mpjpe(mean, body)),
-            "mean bone (mm)": float(bone_lengths(mean, skeleton).mean()),
-        }
-        for name, mean in means.items()
-    },
-    first="poses equally likely",
-)
+shape = expected_shape(torch.zeros(len(turned)), turned, turned[1])
+print("poses", tuple(turned.shape), "→ shape", tuple(shape.shape))
+for name, mean in {"plain mean": turned.mean(dim=0), "expected shape": shape}.items():
+    print(f"{name}: P-MPJPE to the body {float(p_mpjpe(mean, body)):.1f} mm")
 
 # %% [markdown]
 # ## What goes wrong, and how to see it
@@ -693,10 +457,4 @@ number_table({name: {"mean log p (nats)": float(v.mean())} for name, v in answer
 # training](05_full_training.ipynb).
 
 # %% tags=["hide-input"]
-provenance_box(
-    page="04_flow_prior",
-    parameters={
-        **{"data": data, "data_root": data_root, "data_train": data_train, "data_test": data_test},
-        **{"preset": preset, "seed": seed},
-    },
-)
+page.provenance_box()

@@ -39,40 +39,25 @@ overrides = {}
 cache = "build/cache"
 
 # %% tags=["hide-input"]
-from experiments.notebooks import check_parameters
-
-check_parameters(
-    globals(),
-    [
-        *["experiment", "variant", "label", "data", "data_root", "data_train", "data_test"],
-        *["preset", "input", "seed", "out", "overrides", "cache"],
-    ],
-)
-
-# %% tags=["hide-input"]
 import torch
+from torch import nn
 
-from selfpose import imaging
-from selfpose import losses
-from selfpose.extras import puppets
-from selfpose.extras import sides
-from selfpose.extras import thickness
+from book.kit.figures import joint_bars, learning_curves, prediction_slider
+from book.kit.page import start_page
+from book.kit.plots import picture_row
+from book.kit.tables import field_value, linked_groups, number_table, show_source
+from experiments.records import read_history
+from selfpose import losses, train
 from selfpose.config import Config
+from selfpose.data.draws import PictureDraws
 from selfpose.evaluation.scores import errors, predict_test
-from book.kit.figures import joint_bars, prediction_figure
-from selfpose.extras.foreground import static_foreground
-from selfpose.lifting import bone_weight, lifting_terms
-from book.kit.pages import linked_table, number_table, show_source
+from selfpose.extras import puppets, sides, thickness
+from selfpose.extras.terms import ExtraTerms
 from selfpose.model import load
-from book.kit.plots import learning_curves, picture_row, use_style
-from book.kit.provenance import commit_text, provenance_box
-from book.kit.quotes import quoted
-from experiments.records import WEIGHTS, read_history
-from selfpose.run import DataChoice, run_experiment
-from selfpose.training import build_pipeline
-from book.kit.widgets import figure_slider
+from selfpose.run import WEIGHTS, DataChoice, run_experiment
+from selfpose.steps import Step
 
-use_style()
+page = start_page("05_full_training", globals())
 
 # %% [markdown]
 # ## The game for the skeleton image
@@ -115,24 +100,23 @@ show_source(losses.regressor_loss, losses.redrawing_loss)
 #
 # The two losses above are content with any plausible skeleton, whatever the picture shows: the
 # adversarial term compares *distributions*. The variant `paper` trusts the networks to find the
-# easiest consistent solution. The variant `selfpose` adds four terms, each with its own name, each
-# off in `paper`:
+# easiest consistent solution. The variant `selfpose` adds four terms, each of weight 0 in `paper`:
 #
 # - `sil`: the camera is taken to stand still, so the median of a clip's pictures is its background,
 #   and what differs from it is the person. A thickly drawn κ(Ω(s)) is compared with that
 #   silhouette. Its gradient reaches Φ through Ω, but not Ω's weights.
 # - `puppet`: a picture that we paint ourselves. An unpaired pose $u$ is given the depths that Λ says
-#   it has, limbs as thick as silhouettes say (below), the colours that a picture shows along the limbs
-#   that Ω saw in it, and a background that the medians gave. Nothing of that is a label, but the pose of
-#   the puppet is known, for we chose it.
+#   it has, limbs as thick as silhouettes say (below), the colours of a picture along the limbs that Ω
+#   saw in it, and a background from the medians. Nothing of that is a label, but the pose of the
+#   puppet is known, for we chose it.
 # - `distil`: on the same puppets Λ learns to lift what Ω sees, errors and all, as it lifts $u$.
 # - `side`: for every pose there is a twin, the same stick figure with left and right exchanged.
 #   Silhouettes cannot tell them apart, but poses can where the camera looks down. A small prior learns
 #   this from the unpaired poses, and all pictures of a clip decide together which twin each shows.
 #
-# A puppet that is seen from the front looks much like its twin seen from behind, so a squared error
-# would teach Φ the mean of the two: a body without sides. The loss is that of a mixture, with
-# $\tilde u$ for the twin, $\pi$ for the share of the right naming and $\sigma$ for the accuracy of Ω:
+# A puppet seen from the front looks much like its twin seen from behind, so a squared error would
+# teach Φ the mean of the two: a body without sides. The loss is that of a mixture, with $\tilde u$
+# for the twin, $\pi$ for the share of the right naming and $\sigma$ for the accuracy of Ω:
 #
 # $$
 # \begin{aligned}
@@ -144,26 +128,20 @@ show_source(losses.regressor_loss, losses.redrawing_loss)
 #
 # where $y = \Omega(s)$ for the puppet's skeleton image $s$ and
 # $\ell(u) = \lVert y - u \rVert^2 + \lVert s - \kappa(u) \rVert^2$. No gradient flows through $r$.
-# With `puppet_forgiving` below 1, $r = 1$ from that share of the steps on: Φ finds the joints, and must then
-# find out which way a body faces. [When it goes wrong](09_diagnosis.ipynb) says when it can.
+# With `extras.puppet_forgiving` below 1, $r = 1$ from that share of the steps on: Φ must then find out
+# which way a body faces. [When it goes wrong](09_diagnosis.ipynb) says when it can.
 #
-# How thick are the limbs of a puppet, and of the body that `sil` draws? Nobody says, and it must not be
-# learnt from poses that are still wrong: thick limbs cover a silhouette best while they stand in the
-# wrong place, and puppets with thick limbs hide their own joints. So it is measured before the first
-# step, from sets alone. Let $S$ be the silhouettes and $\kappa_g(u)$ the drawing of an unpaired pose with
-# one $\gamma$ for each limb, made solid. Then
+# The thickness of limbs must not be learnt from poses that are still wrong. So it is measured before
+# the first step, from sets alone. Let $S$ be the silhouettes and $\kappa_g(u)$ the drawing of an
+# unpaired pose with one $\gamma$ for each limb, made solid. Then
 #
 # $$
 # g = \operatorname*{arg\,min}_g \sum_f \lvert f \rvert^2 \bigl( P_S(f) - P_g(f) \bigr)^2,
 # \qquad P(f) = \operatorname{E} \lvert \mathcal{F}[\cdot](f) \rvert^2,
 # $$ (eq-thickness)
 #
-# over frequencies $f$ in cycles a padded picture, of which half the plane is enough: a mean power
-# spectrum does not know where a body stands, and hardly which moments were taken, but thin limbs
-# have finer outlines than thick ones. The factor lets outlines count beside bulk. The sum is
-# divided by that of $\lvert f \rvert^2 P_S(f)^2$, limbs that mirror each other share one $\gamma$,
-# and a small weight on the variance of $\log g$ keeps limbs that the spectrum says nothing of near
-# the others.
+# over frequencies $f$: a mean power spectrum does not know where a body stands, but thin limbs have
+# finer outlines than thick ones. Limbs that mirror each other share one $\gamma$.
 
 # %% tags=["hide-input"]
 show_source(losses.puppet_loss, puppets.draw_puppets)
@@ -189,17 +167,29 @@ show_source(losses.silhouette_loss, losses.distillation_loss, sides.side_loss, s
 # In the variant `selfpose`, 3 and 4 happen at every second step. In the variant `paper` there is no
 # puppet, no silhouette and no side, and Λ learns at the same time, from the terms of the cycle on $y$.
 #
-# The code in full, with `view` for the pictures, `pose` for $u$ and `drawn` for $w$:
+# The loop in full, with `view` for the pictures $x$:
 
-# %% mystnb={"code_prompt_show": "The whole stage, selfpose/imaging.py", "code_prompt_hide": "The whole stage, selfpose/imaging.py"} tags=["hide-cell"]
-show_source(imaging.image_stage)
+# %% tags=["hide-input"]
+show_source(train.train_pictures)
 
 # %% [markdown]
-# Λ is trained by the rotation cycle ([](03_rotation_cycle)) and the flow prior
+# The additions of this step, and D's own step:
+
+# %% tags=["hide-input"]
+show_source(ExtraTerms.puppet_terms, ExtraTerms.picture_terms, train.critic_step)
+
+# %% [markdown]
+# Ω has had a head start on drawings by then:
+
+# %% tags=["hide-input"]
+show_source(train.train_regressor)
+
+# %% [markdown]
+# Before all pictures, Λ is trained by the rotation cycle ([](03_rotation_cycle)) and the flow prior
 # ([](04_flow_prior)). Its five terms, summed with their weights:
 
 # %% tags=["hide-input"]
-show_source(lifting_terms, bone_weight)
+show_source(train.train_lifting, train.lifting_terms, train.bone_weight)
 
 # %% [markdown]
 # The weight of $\mathcal{L}_{bl}$ starts at zero and rises later. The bone-length term cannot tell
@@ -212,58 +202,33 @@ show_source(lifting_terms, bone_weight)
 # One batch through the three networks, untrained and small:
 
 # %%
-tiny = Config.for_run(preset="smoke", overrides={"n_unlabelled": 320, "n_test": 16, "batch": 8})
+small = {"data.n_unlabelled": 320, "data.n_test": 16, "pictures.batch": 5}
+plain = {"pictures.augment": False, "extras.swap_background": False}
+tiny = Config.for_run(preset="smoke", overrides=small | plain)
 demo = DataChoice(name="embedded").load(tiny, progress=False)
-untrained = build_pipeline(demo, tiny)
+untrained = train.build_pipeline(demo, tiny)
 predicted = untrained.predict(demo.test.images[:4])
-number_table(
-    {
-        "picture x": {"shape": str(tuple(demo.test.images[:4].shape))},
-        "skeleton image s = Φ(x)": {"shape": str(tuple(predicted.skeleton_image.shape))},
-        "2D pose y = Ω(s), pixels": {"shape": str(tuple(predicted.pose_2d.shape))},
-        "3D pose v, from Λ(y)": {"shape": str(tuple(predicted.pose_3d.shape))},
-        "elevation α, from Λ(y)": {"shape": str(tuple(predicted.elevation.shape))},
-    },
-    first="tensor",
-)
+print("picture x               ", tuple(demo.test.images[:4].shape))
+print("skeleton image s = Φ(x) ", tuple(predicted.skeleton_image.shape))
+print("2D pose y = Ω(s), pixels", tuple(predicted.pose_2d.shape))
+print("3D pose v, from Λ(y)    ", tuple(predicted.pose_3d.shape))
+print("elevation α, from Λ(y)  ", tuple(predicted.elevation.shape))
 
 # %% [markdown]
 # Five pictures, and the puppets that are painted from them with poses of other people. The limbs'
-# colours were read along the *true* joints here, since these networks are untrained; in the
-# training they are read along Ω's. Their thickness is the one of {eq}`eq-thickness`, from all pictures.
+# colours are read along the *true* joints here, since these networks are untrained; in the training
+# they are read along Ω's. Their thickness is the one of {eq}`eq-thickness`.
 
 # %% mystnb={"figure": {"caption": "Above: pictures. Below: puppets in their colours, posed as unpaired poses, before backgrounds of other cameras.", "name": "fig-puppets"}, "image": {"alt": "Two rows of five small pictures: generated people above, and below figures made of round limbs in the same colours and other poses."}} tags=["hide-input"]
 draw = torch.Generator().manual_seed(seed)
-front, scenes = static_foreground(demo.unlabelled.images, demo.unlabelled.sequence)
-some = torch.arange(0, 320, 64) + 20  # one of each clip
-x = demo.unlabelled.images[some].float() / 255
-pose = demo.unpaired[some] / demo.image_size
-gamma = thickness.fit_thickness(
-    thickness.solid(front).float(),
-    demo.unpaired / demo.image_size,
-    demo.skeleton,
-    start=600.0,
-    generator=draw,
-)
-colour = puppets.sample_limb_colours(
-    x,
-    front[some, None].float() / 255,
-    demo.ceiling.poses_2d[some] / demo.image_size,
-    demo.skeleton,
-    generator=draw,
-)
-figure, cover = puppets.draw_puppets(
-    pose,
-    torch.zeros_like(pose[..., 0]),
-    puppets.vary_radius(puppets.half_brightness_radius(gamma), 5, generator=draw),
-    colour,
-    puppets.draw_light(5, generator=draw),
-    demo.skeleton.bones,
-    size=demo.image_size,
-)
-painted = cover * figure + (1 - cover) * scenes.roll(1, 0).float() / 255
-columns = torch.cat([x, painted], dim=-2)
-picture_row((255 * columns).to(torch.uint8), height=2.9)
+pictures = PictureDraws(demo, tiny, untrained.device)
+averaged = nn.ModuleDict({"phi": untrained.phi, "omega": untrained.omega})
+extras = ExtraTerms(untrained, averaged, pictures, tiny)
+extras.begin(Step(stage="demo", number=0, of=1, generator=draw))
+view, u = pictures.draw_images(draw), pictures.draw_poses(draw)
+seen = demo.ceiling.poses_2d[view.rows] / demo.image_size
+columns = torch.cat([view.image, extras.paint(view, seen, u, draw)], dim=-2)
+picture_row((127.5 * (columns + 1)).to(torch.uint8), height=2.9)
 
 # %% [markdown]
 # ## The run
@@ -272,51 +237,25 @@ picture_row((255 * columns).to(torch.uint8), height=2.9)
 # nothing is ever overwritten.
 
 # %%
-config = Config.for_run(
-    preset=preset,
-    variant=variant,
-    overrides={"input": input, "seed": seed, **overrides},
-)
-choice = DataChoice(
-    name=data,
-    data_root=data_root,
-    data_train=data_train,
-    data_test=data_test,
-    cache=cache,
-)
-dataset = choice.load(config)
+config = page.config()
+dataset = page.data.load(config)
 record = run_experiment(
-    config, out=out, data=choice, dataset=dataset, experiment=experiment, label=label or None
+    config, out=out, data=page.data, dataset=dataset, experiment=experiment, label=label or None
 )
 pipeline = load(f"{out}/{WEIGHTS}")
 history = read_history(out)
 
-
 # %% tags=["hide-input"]
-def told(field):
-    """Words of this run's record."""
-    return quoted(record, field, form="text", digits=0)
-
-
-linked_table(
+linked_groups(
+    {f"{record['dataset']}, {record['preset']}, {record['variant']}": [record]},
     {
-        name: {"this run": value}
-        for name, value in {
-            "data": told("dataset"),
-            "preset": told("preset"),
-            "variant": told("variant"),
-            "terms left out": ", ".join(config.drop) or "none",
-            "pictures": told("counts.unlabelled"),
-            "unpaired poses": told("counts.unpaired"),
-            "test pictures": told("counts.test"),
-            "seed": told("seed"),
-            "commit": commit_text(record),
-            "device": told("device"),
-            "seconds": quoted(record, "duration_s", digits=0),
-        }.items()
+        "pictures": "counts.unlabelled",
+        "unpaired poses": "counts.unpaired",
+        "test pictures": "counts.test",
+        "seconds": "duration_s",
     },
-    first="what",
-    words=["this run"],
+    first="this run",
+    digits=0,
 )
 
 # %% [markdown]
@@ -330,12 +269,9 @@ linked_table(
 # drawn from this run's history, which lies beside its record.)
 
 # %% mystnb={"figure": {"caption": "Curves of this run. The terms are weighted as in the total.", "name": "fig-training-curves"}, "image": {"alt": "Learning curves of the training: losses, the error of the lifted poses beside their depth-flipped twins, alignment with own and shuffled pictures, and 2D errors."}} tags=["hide-input"]
-shown = "images" if "images" in history else "lifting"
-rows = history[shown].reset_index().to_dict("records")
-rows = [{k: v for k, v in row.items() if v == v} for row in rows]  # what was not measured: absent
-panels = {
+PANELS = {
     "images": {
-        "the game": ["critic", "D", "margin"],
+        "the game": {"critic": "loss of D", "D": "loss of Φ", "margin": "margin"},
         "alignment": {"alignment_own": "own", "alignment_shuffled": "shuffled"},
         "2D error, % of the picture": {
             "error_2d_percent": "strict",
@@ -343,17 +279,13 @@ panels = {
         },
     },
     "lifting": {
-        "consistency": ["2D", "3D", "def"],
-        "prior and bones": ["NF", "bl"],
+        "consistency": {"2D": "2D", "3D": "3D", "def": "def"},
+        "prior and bones": {"NF": "NF", "bl": "bl"},
         "P-MPJPE, mm": {"p_mpjpe_mm": "as it is", "flipped_p_mpjpe_mm": "depths flipped"},
     },
-}[shown]
-present = {key for row in rows for key in row}
-panels = {
-    title: {k: (terms[k] if isinstance(terms, dict) else k) for k in terms if k in present}
-    for title, terms in panels.items()
 }
-learning_curves(rows, {title: terms for title, terms in panels.items() if terms})
+shown = "images" if "images" in history else "lifting"
+learning_curves({"this run": history[shown]}, PANELS[shown])
 
 # %% tags=["hide-input"]
 names = {
@@ -365,12 +297,13 @@ names = {
 }
 places = {"this run": "metrics"}
 places |= {b.replace("_", " "): f"baselines.{b}" for b, v in record["baselines"].items() if v}
-linked_table(
+number_table(
     {
-        row: {t: quoted(record, f"{place}.{n}") for n, t in names.items()}
+        row: {title: field_value(record, f"{place}.{name}") for name, title in names.items()}
         for row, place in places.items()
     },
     first="from pictures" if input == "images" else "from true 2D poses",
+    records=[record],
 )
 
 # %% [markdown]
@@ -389,32 +322,7 @@ linked_table(
 # %% tags=["hide-input"]
 prediction = predict_test(pipeline, dataset.test)
 error = errors(prediction, dataset.test, dataset.skeleton)["p_mpjpe_mm"]
-order = error.argsort()
-ranks = torch.linspace(0, len(order) - 1, 9).round().long().tolist()
-
-
-def figure_of_rank(rank):
-    index = int(order[rank])
-    return prediction_figure(
-        dataset.test.images[index],
-        prediction,
-        index,
-        dataset.skeleton,
-        truth_2d=dataset.test.poses_2d[index],
-        truth_3d=dataset.test.poses_3d[index],
-    )
-
-
-figure_slider(
-    figure_of_rank,
-    ranks,
-    label="rank of the picture",
-    format=lambda rank: f"{rank + 1} of {len(order)}: {float(error[order[rank]]):.0f} mm",
-    describe=lambda rank: (
-        f"Picture, prediction and true 3D pose of test picture {rank + 1} of {len(order)} in order "
-        f"of error; P-MPJPE {float(error[order[rank]]):.0f} mm."
-    ),
-)
+prediction_slider(prediction, dataset.test, dataset.skeleton, error, unit="mm P-MPJPE")
 
 # %% mystnb={"figure": {"caption": "3D error of each joint after Procrustes alignment.", "name": "fig-training-joints"}, "image": {"alt": "Bars of the mean 3D error of each joint on the test set."}} tags=["hide-input"]
 joint_bars(record["by_joint"], metric="p_mpjpe_mm", ylabel="P-MPJPE, mm")
@@ -424,10 +332,9 @@ joint_bars(record["by_joint"], metric="p_mpjpe_mm", ylabel="P-MPJPE, mm")
 #
 # `quick` trains small networks for some minutes on 64-pixel pictures. That is enough to see the
 # skeletons settle on the people, arms included, and Λ learn depth from the cycle. It is not enough
-# to see on a picture of 64 pixels which foot stands nearer: which way a person faces stays uncertain
-# (`facing right` in the table, where a coin gives a half), and the supervised networks, trained as
-# briefly, do not know it either. Longer trainings with these settings lower the 2D error and leave facing where it
-# is ([results](06_results) has their records); what moves it stands under [when it goes wrong](09_diagnosis).
+# to see which foot stands nearer: which way a person faces stays uncertain (`facing right` in the
+# table, where a coin gives a half). Longer trainings lower the 2D error and leave facing where it
+# is ([results](06_results)); what moves it stands under [when it goes wrong](09_diagnosis).
 #
 # ## What goes wrong, and how to see it
 #
@@ -435,16 +342,16 @@ joint_bars(record["by_joint"], metric="p_mpjpe_mm", ylabel="P-MPJPE, mm")
 # | --- | --- | --- |
 # | alignment: own = shuffled | Φ ignores the picture; the game alone does not tie it | the terms `puppet` and `sil` |
 # | sides forgiven error falls, strict stays | twins are mixed up | longer training, more pixels; `side` |
-# | flipped P-MPJPE below P-MPJPE | bone term too strong too early | `bone_start`, `bone_ramp` |
-# | margin of D grows without end | D wins | larger `r1`, smaller `lr_d` |
+# | flipped P-MPJPE below P-MPJPE | bone term too strong too early | `lifting.bone_start`, `lifting.bone_ramp` |
+# | margin of D grows without end | D wins | larger `pictures.r1`, smaller `pictures.lr_d` |
 # | spread falls towards 0 | one skeleton for all pictures | weaker 3D terms into Φ, D that sees the batch |
 # | elevation of the wrong sign | the prior did not decide | more flow steps, noise on its poses |
 #
 # ## Exercise
 #
 # Train without puppets: run the papermill command of [the page on reruns](../book/rerun) with
-# `-p input images -y "overrides: {drop: [puppet, distil], picture_every: 1}"` and a folder of its own. Before you
-# look: which of the curves above will tell you first that it is the weaker run?
+# `-p input images -y "overrides: {terms.puppet: 0, terms.distil: 0, extras.picture_every: 1}"` and a folder of
+# its own. Before you look: which of the curves above will tell you first that it is the weaker run?
 #
 # ```{dropdown} Solution
 # The spread and the 2D error. The losses of the game look as healthy as before, and the two alignment
@@ -459,4 +366,4 @@ joint_bars(record["by_joint"], metric="p_mpjpe_mm", ylabel="P-MPJPE, mm")
 # records of all runs.
 
 # %% tags=["hide-input"]
-provenance_box(record)
+page.provenance_box([record])

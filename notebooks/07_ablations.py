@@ -21,9 +21,8 @@
 # $\mathcal{L}_{2D} + \mathcal{L}_{3D} + \mathcal{L}_{def}$; that is our reading, and because each of
 # Λ's five terms is also left out on its own, the reading does not matter.
 #
-# **Time and device.** Seconds on one CPU core: this page reads records and lifts four poses
-# with each of a few networks. `make book` runs the lifting ablation alone;
-# all other questions take longer, and `make experiments` or `selfpose campaign` runs them. Where this
+# **Time and device.** Seconds on one CPU core: this page reads records. `make book` runs the lifting
+# ablation alone; all other questions take longer, and `make experiments` runs them. Where this
 # build has no runs of a question, its answer comes from the committed records, and says so.
 
 # %% tags=["parameters"]
@@ -37,48 +36,23 @@ cache = "build/cache"
 runs = "build/embedded-quick/runs"
 
 # %% tags=["hide-input"]
-from experiments.notebooks import check_parameters
-
-check_parameters(
-    globals(),
-    ["data", "data_root", "data_train", "data_test", "preset", "seed", "cache", "runs"],
-)
-
-# %% tags=["hide-input"]
-from pathlib import Path
-
 import torch
 from IPython.display import Markdown, display
 
-from book.kit.answers import ablation_figure, answer_sentence, answer_table, describe, records_for
-from selfpose.config import BASE_TERMS, LIFTING_TERMS, Config
-from book.kit.figures import error_bars
-from selfpose.lifting import lifting_terms
-from selfpose.metrics import procrustes, root_centred
-from book.kit.pages import number_table, show_source
-from selfpose.model import load
-from book.kit.plots import new_figure, use_style
-from book.kit.provenance import provenance_box
-from book.kit.quotes import record_link
-from experiments.records import RESULTS, WEIGHTS, published_records, read_history, read_records
-from selfpose.run import DataChoice
-from selfpose.training import build_pipeline
-from book.kit.view3d import pose_views
+from book.kit.figures import error_bars, variants_figure
+from book.kit.page import start_page
+from book.kit.plots import new_figure
+from book.kit.tables import linked_groups, show_source
 from book.kit.widgets import figure_slider
-from experiments.workflow import read_experiments
+from experiments.records import read_history
+from experiments.run import read_experiments
+from selfpose.config import LIFTING_TERMS, Config
+from selfpose.run import DataChoice
+from selfpose.train import build_pipeline, lifting_terms
 
-use_style()
+page = start_page("07_ablations", globals())
 experiments = {e.name: e for e in read_experiments()}
-built, committed = read_records(runs), published_records()
-answers = {}
-
-
-def evidence(name):
-    """The records that answer an experiment's question: this build's, or committed ones."""
-    if name not in answers:
-        answers[name] = records_for(experiments[name], built, committed, data=data, preset=preset)
-    return answers[name]
-
+built, committed = page.records, page.published
 
 # %% [markdown]
 # ```{prf:definition} Ablation
@@ -100,159 +74,157 @@ def evidence(name):
 # says how short. So compare a row with the first row of its own table, never with another page.
 
 # %% tags=["hide-input"]
-show_source(lifting_terms, Config.weight)
+show_source(lifting_terms)
 
 # %% [markdown]
 # A tiny example with shapes: eight 2D poses go round the cycle of an untrained Λ, and each term is one
-# number. The weights that an ablation leaves decide which of them there are:
+# number. A weight of zero leaves a term out:
 
 # %%
-tiny = Config.for_run(preset="smoke", overrides={"n_unlabelled": 320, "n_test": 16})
+small = {"data.n_unlabelled": 320, "data.n_test": 16, "terms.NF": 0}
+tiny = Config.for_run(preset="smoke", overrides=small)
 demo = DataChoice(name="embedded").load(tiny, progress=False)
 untrained = build_pipeline(demo, tiny)
 y = untrained.scale.pixels_to_plane(demo.unpaired[:8], demo.skeleton.root)
+turns = torch.Generator().manual_seed(0)
+with torch.no_grad():
+    terms, _ = lifting_terms(untrained, y, tiny, bone_share=1.0, generator=turns)
+print("poses", tuple(y.shape))
+for term, value in terms.items():
+    print(f"{term:>4s} {float(value):.2f}, shape {tuple(value.shape)}")
+
+# %% [markdown]
+# ## How questions are answered here
+#
+# Each answer is a table, a figure and a sentence that is made from the numbers. The runs are this
+# build's where it has two variants or more, else the committed ones. A number of one seed is an
+# anecdote; of several, a mean ± standard deviation. All seeds of a row share one data set: the spread
+# is that of training again, not that of other people and motions. The first variant is what the others
+# are compared with.
 
 
-def weighted_terms(drop):
-    """Every term of the batch and their sum, by name, with the terms in `drop` left out."""
-    generator = torch.Generator().manual_seed(0)  # the same turns for every row
-    with torch.no_grad():
-        terms, _ = lifting_terms(
-            untrained, y, tiny.with_(drop=drop), bone_share=1.0, generator=generator
-        )
-    total = sum(terms.values())
-    shapes = {"poses": str(tuple(y.shape)), "total's shape": str(tuple(total.shape))}
-    return shapes | {term: terms.get(term) for term in LIFTING_TERMS} | {"total": total}
+# %% tags=["hide-input"]
+def runs_of(name):
+    """Runs of an experiment by variant: this build's, or the committed group of most variants."""
+    groups = {}
+    for r in [*committed, *built]:
+        if r["experiment"] == name and r["variant"] in experiments[name].variants:
+            key = (r in built, r["dataset"] == data, r["dataset"], r["preset"])
+            groups.setdefault(key, {}).setdefault(r["variant"], []).append(r)
+    enough = {key: found for key, found in groups.items() if len(found) > 1}
+    if not enough:
+        return {}
+    found = enough[max(enough, key=lambda key: (key[0], len(enough[key]), key[1]))]
+    return {variant: found.get(variant, []) for variant in experiments[name].variants}
 
 
-number_table(
-    {
-        "full": weighted_terms(()),
-        "without NF": weighted_terms(("NF",)),
-        "base only": weighted_terms(tuple(t for t in LIFTING_TERMS if t not in BASE_TERMS)),
+MEASURES = {
+    "poses": {"P-MPJPE, mm": "p_mpjpe_mm"},
+    "images": {
+        "2D error, sides forgiven, %": "error_2d_percent_side_tolerant",
+        "facing right, %": "facing_right_percent",
+        "P-MPJPE, mm": "p_mpjpe_mm",
     },
-    digits=2,
-    first="terms of a batch",
-)
+}
+cells = {name: runs_of(name) for name in experiments}
+
+
+def values(name, variant, metric):
+    return [r["metrics"][metric] for r in cells[name].get(variant, [])]
+
+
+def mean(numbers):
+    return sum(numbers) / len(numbers)
+
+
+def show_answer(name, columns=None, *, draw=True):
+    """Table and figure of an experiment, and its best and worst variant by the first measure."""
+    experiment, found = experiments[name], cells[name]
+    measures = MEASURES[experiment.base["input"]]
+    if not found:
+        display(Markdown("**Missing**: no runs yet. `make experiments` makes them."))
+        return
+    fields = columns or {title: f"metrics.{metric}" for title, metric in measures.items()}
+    rows = {}
+    for variant, changed in experiment.variants.items():
+        changes = ", ".join(f"{name} = {value}" for name, value in changed.items())
+        rows[f"{variant} ({changes})" if changes else variant] = found[variant]
+    display(linked_groups(rows, fields, first=name))
+    title, metric = next(iter(measures.items()))
+    means = {variant: mean(values(name, variant, metric)) for variant in found if found[variant]}
+    seeds = " to ".join(str(n) for n in sorted({len(same) for same in found.values() if same}))
+    one = next(r for same in found.values() for r in same)
+    display(
+        Markdown(
+            f"{title.split(',')[0]} is smallest with `{min(means, key=means.get)}` and largest "
+            f"with `{max(means, key=means.get)}` ({one['dataset']} data, preset `{one['preset']}`; "
+            f"seeds behind each number: {seeds})."
+        )
+    )
+    if draw:
+        display(variants_figure(found, measures, over=experiment.over))
+
 
 # %% [markdown]
 # ## Pick a term: what is lost without it?
 #
-# The slider goes through the seven terms of the paper, then through our four. The words say what a term
-# asks for and what its absence permits; the curves say what these runs made of it. Left: the error on
-# test data while each run learns, with all terms and without this one. Right: where all runs of that
-# ablation end. Terms of Λ are judged by lifting true 2D poses, the others by the 2D poses that come out of
-# pictures. A small difference is no finding, and a short run may not need a term that a long one does:
-# the answers below say which differences are larger than the spread of seeds, where there are enough.
+# The slider goes through the seven terms of the paper, then through our four. The title says what a term
+# asks for. Left: the error on test data while each run learns, with all terms and without this one.
+# Right: where all runs of that ablation end. Terms of Λ are judged by lifting true 2D poses, the others
+# by the 2D poses that come out of pictures. A small difference is no finding, and a short run may not
+# need a term that a long one does.
 
 # %% tags=["hide-input"]
 TERM_WORDS = {
-    "D": (
-        "A skeleton image must look like a drawing of some person's pose.",
-        "Without it only puppets and silhouettes give it that form; the paper has neither.",
-    ),
-    "Omega": (
-        "Ω must read drawings of poses, and what it reads must draw the same image again.",
-        "Without it Ω learns from puppets alone, and reading and drawing may part.",
-    ),
-    "2D": (
-        "After the trip round, the pose must project onto the 2D pose that it came from.",
-        "Without it the two other terms of consistency ask nearly the same.",
-    ),
-    "3D": (
-        "What is lifted from the new view must be the pose that was turned.",
-        "Without it Λ may lift one body differently from each side, if it comes back.",
-    ),
-    "def": (
-        "The difference between two poses must survive the trip.",
-        "Without it only each pose by itself has to.",
-    ),
-    "NF": (
-        "What is seen from the new view must look like people's 2D poses.",
-        "Without it any depths that survive the trip will do, however odd the body.",
-    ),
-    "bl": (
-        "Bones must have the known relative lengths.",
-        "Without it proportions in depth are left to the prior on views.",
-    ),
-    "sil": (
-        "Ours. The skeleton must lie on what differs from the background.",
-        "Without it puppets alone tie the drawing to the picture.",
-    ),
-    "side": (
-        "Ours. Left and right must be named as the unpaired poses suggest.",
-        "Without it nothing tells a person from the twin that faces the other way.",
-    ),
-    "puppet": (
-        "Ours. The known pose of a painted picture must be found; distil goes with it.",
-        "Without it the silhouette alone ties the drawing to the picture.",
-    ),
-    "distil": (
-        "Ours. Λ must lift what Ω sees in painted pictures as it lifts their true poses.",
-        "Without it Λ meets the errors of Ω for the first time at the test.",
-    ),
+    "D": "A skeleton image must look like a drawing of some person's pose.",
+    "Omega": "Ω must read drawings of poses, and what it reads must draw the same image again.",
+    "2D": "After the trip round, the pose must project onto the 2D pose that it came from.",
+    "3D": "What is lifted from the new view must be the pose that was turned.",
+    "def": "The difference between two poses must survive the trip.",
+    "NF": "What is seen from the new view must look like people's 2D poses.",
+    "bl": "Bones must have the known relative lengths.",
+    "sil": "Ours. The skeleton must lie on what differs from the background.",
+    "side": "Ours. Left and right must be named as the unpaired poses suggest.",
+    "puppet": "Ours. The known pose of a painted picture must be found; distil goes with it.",
+    "distil": "Ours. Λ must lift what Ω sees in painted pictures as it lifts their true poses.",
 }
 
 
 def ablation_of(term):
-    """The records to judge a term by, its variant, the measure, and the stage that logs it."""
+    """The experiment to judge a term by, its variant, title and metric, and the logging stage."""
     lifts = term in LIFTING_TERMS
-    found = evidence("ablation_lifting" if lifts else "ablation_images")
+    name = "ablation_lifting" if lifts else "ablation_images"
+    title, metric = next(iter(MEASURES["poses" if lifts else "images"].items()))
     variant = f"drop_{term.lower() if lifts else term}"
-    return found, variant, found.measures[0], "lifting" if lifts else "images"
-
-
-def mean(values):
-    return sum(values) / len(values)
+    return name, variant, title, metric, "lifting" if lifts else "images"
 
 
 def figure_of_term(term):
-    found, variant, measure, stage = ablation_of(term)
-    reference = found.variants[0]
+    name, variant, title, metric, stage = ablation_of(term)
+    colours = {"full": "#0072B2", variant: "#D55E00"}
     figure = new_figure(7.0, 3.1)
     left, right = figure.subplots(1, 2, width_ratios=[1.2, 1])
-    for name, colour, dashes in ((reference, "#0072B2", "-"), (variant, "#D55E00", "--")):
-        for k, r in enumerate(found.of(name)):
-            history = read_history((RESULTS if found.committed else Path(runs)) / r["path"])[stage]
-            logged = history[measure.column].dropna() if measure.column in history else []
-            label = {reference: "all terms", variant: f"without {term}"}[name] if k == 0 else None
-            if len(logged):
-                left.plot(logged.index, logged, dashes, color=colour, label=label)
-    if left.lines:
-        left.legend(fontsize=8)
-    left.set_xlabel("step", fontsize=8)
-    left.set_ylabel(measure.label, fontsize=8)
-    for row, name in enumerate(found.variants):
-        values = found.values(name, measure)
-        if not values:
-            right.text(0, row, " missing", va="center", fontsize=7)
-            continue
-        colour = {reference: "#0072B2", variant: "#D55E00"}.get(name, "#cccccc")
-        right.barh(row, mean(values), color=colour, height=0.7)
-    labels = [
-        describe(changed) if set(changed) == {"drop"} and name != "base_only" else name
-        for name, changed in found.experiment.variants.items()
-    ]
-    right.set_yticks(range(len(labels)), [label.replace("_", " ") for label in labels])
-    right.set_ylim(len(labels) - 0.5, -0.5)
-    right.set_xlabel(measure.label, fontsize=8)
+    for shown, colour in colours.items():
+        for r in cells[name].get(shown, []):
+            logged = read_history(page.folder(r))[stage][metric].dropna()
+            left.plot(logged, color=colour)
+    left.set(xlabel="step", ylabel=title)
+    groups = {v: values(name, v, metric) for v in cells[name]}
+    error_bars(groups, xlabel=title, highlight=colours, ax=right)
     for ax in (left, right):
         ax.tick_params(labelsize=7)
-    figure.suptitle("\n".join(TERM_WORDS[term]), fontsize=9)
+    figure.suptitle(TERM_WORDS[term], fontsize=9)
     return figure
 
 
 def words_of_term(term):
-    asks = " ".join(TERM_WORDS[term])
-    found, variant, measure, _ = ablation_of(term)
-    ends = [found.values(name, measure) for name in (found.variants[0], variant)]
-    if not all(ends):
-        return f"{asks} Missing: no runs with and without it. {found.command} makes them."
-    full, without = (f"{mean(v):.{measure.digits}f} {measure.unit}" for v in ends)
-    seeds = f"{len(ends[1])} seed{'s' * (len(ends[1]) > 1)}"
+    name, variant, title, metric, _ = ablation_of(term)
+    full, without = (values(name, v, metric) for v in ("full", variant))
+    if not full or not without:
+        return f"{TERM_WORDS[term]} Missing: no runs with and without it."
     return (
-        f"{asks} {measure.title}: {full} with all terms, {without} without {term} ({seeds}; "
-        f"{found.data} data, preset {found.preset})."
+        f"{TERM_WORDS[term]} {title}: {mean(full):.1f} with all terms (blue), {mean(without):.1f} "
+        f"without {term} (orange); seeds: {len(without)}."
     )
 
 
@@ -268,9 +240,8 @@ figure_slider(
 # ## Lifting: each term left out
 
 # %% tags=["hide-input"]
-lifting = evidence("ablation_lifting")
-answer_table(
-    lifting,
+show_answer(
+    "ablation_lifting",
     columns={
         "P-MPJPE, mm": "metrics.p_mpjpe_mm",
         "with reflection, mm": "metrics.p_mpjpe_reflection_mm",
@@ -278,19 +249,17 @@ answer_table(
         "elevation, deg": "metrics.elevation_mean_deg",
         "seconds a run": "duration_s",
     },
-    digits={"seconds a run": 0},
+    draw=False,
 )
 
 # %% mystnb={"figure": {"caption": "Lifting from true 2D poses with terms left out. Dots are runs, bars their mean; the line is the flat pose, which knows no depth at all.", "name": "fig-ablation-lifting"}, "image": {"alt": "Bars of P-MPJPE for the full method and for the method without each of its five lifting terms, beside the flat pose's error."}} tags=["hide-input"]
-flat = [r["baselines"]["flat"]["p_mpjpe_mm"] for r in lifting.records]
+lifting = cells["ablation_lifting"]
+flat = [r["baselines"]["flat"]["p_mpjpe_mm"] for found in lifting.values() for r in found]
 error_bars(
-    {name: lifting.values(name, lifting.measures[0]) for name in lifting.variants},
+    {variant: values("ablation_lifting", variant, "p_mpjpe_mm") for variant in lifting},
     xlabel="P-MPJPE, mm (proper rotation)",
     references={"flat pose": mean(flat)} if flat else None,
 )
-
-# %% tags=["hide-input"]
-Markdown(answer_sentence(lifting))
 
 # %% [markdown]
 # Two rows may surprise. Without the prior alone (`drop_nf`) the poses can be worse than without prior
@@ -300,94 +269,14 @@ Markdown(answer_sentence(lifting))
 # which tells near from far a little, and the learnt elevation are what we would look at first.
 
 # %% [markdown]
-# ## The pose that each ablation breaks
-#
-# Pick a variant and see what it makes of the same four test poses (solid), aligned with the truth
-# (dashed) as P-MPJPE aligns them. Turn them by a quarter: what a variant breaks, it mostly breaks along
-# the line of sight, where the picture does not show it.
-
-# %% tags=["hide-input"]
-weights = {
-    r["variant"]: (path, r)
-    for r in reversed(built)  # the lowest seed stays
-    if r["experiment"] == "ablation_lifting"
-    and (path := Path(runs) / r["path"] / WEIGHTS).is_file()
-}
-present = [name for name in lifting.variants if name in weights]
-if len(present) > 1:
-    dataset = DataChoice(
-        name=data,
-        data_root=data_root,
-        data_train=data_train,
-        data_test=data_test,
-        cache=cache,
-    ).load(Config.from_dict(weights[present[0]][1]["parameters"]), progress=False)
-    chosen = torch.linspace(0, len(dataset.test) - 1, 4).round().long()
-    truth, root = dataset.test.poses_3d[chosen], dataset.skeleton.root
-    lifted = {}
-    for name in present:
-        pose = load(weights[name][0]).predict_from_poses(dataset.test.poses_2d[chosen]).pose_3d
-        lifted[name] = procrustes(pose, truth)
-
-
-def words_of_variant(name):
-    each = ", ".join(f"{float(d):.0f}" for d in (lifted[name] - truth).norm(dim=-1).mean(dim=-1))
-    return f"The poses as the variant {name} lifts them; P-MPJPE of each in mm: {each}."
-
-
-if len(present) > 1:
-    links = ", ".join(record_link(weights[name][1], name) for name in present)
-    display(Markdown(f"Lifted here with the weights of this build's runs: {links}."))
-    solid = {name: root_centred(pose, root) for name, pose in lifted.items()}
-    display(
-        pose_views(
-            {
-                f"pose {k + 1}": {
-                    "this variant": torch.stack([solid[name][k] for name in present]),
-                    "truth": root_centred(truth[k], root),
-                }
-                for k in range(len(chosen))
-            },
-            dataset.skeleton,
-            label="The pose that each ablation breaks",
-            description="Four test poses as a variant lifts them, each over the true pose.",
-            frames=present,
-            frame_label="variant",
-            frame_descriptions=[words_of_variant(name) for name in present],
-            azimuth=-60,
-            height=240,
-        )
-    )
-else:
-    display(Markdown(f"**Missing**: this build has no weights of them. `{lifting.command}`"))
-
-# %% [markdown]
 # ## One question after the other
 #
-# Each answer below is a table, a figure and a sentence that is made from the numbers, with the number
-# of seeds behind it. A difference is *beyond the spread of seeds* if Welch's t-test says so at 5 % for
-# all comparisons of that answer together (Bonferroni). Fewer than three seeds are an anecdote. All seeds
-# of a row share one data set: the test says whether training again would show the difference, not whether other
-# people and motions would. Where the variants are no numbers, the first is what the others are compared
-# with.
-
-
-# %% tags=["hide-input"]
-def show_answer(name):
-    display(answer_table(evidence(name)))
-    display(Markdown(answer_sentence(evidence(name))))
-
-
-# %% [markdown]
 # ### How far does the geometric core come?
 #
 # The paper's own order: first $\mathcal{L}_{base}$, then the prior on 2D poses, then the bone lengths.
 
-# %% tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Bars of P-MPJPE for the geometric core, with the flow prior, and with the bone lengths too."}} tags=["hide-input"]
 show_answer("build_up")
-
-# %% mystnb={"figure": {"caption": "Lifting from true 2D poses, built up term by term.", "name": "fig-build-up"}, "image": {"alt": "Bars of P-MPJPE for the geometric core, with the flow prior, and with the bone lengths too."}} tags=["hide-input"]
-ablation_figure(evidence("build_up"))
 
 # %% [markdown]
 # ### Is it worth learning the camera's elevation?
@@ -397,22 +286,16 @@ ablation_figure(evidence("build_up"))
 # cameras from that very distribution (cut off at −15° and 40°). On pictures of unknown cameras nobody has
 # this number, so `fixed` is the best case of assuming. `fixed_wrong` assumes N(25°, 5°).
 
-# %% tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Bars of P-MPJPE with learnt elevation and with two fixed distributions of it."}} tags=["hide-input"]
 show_answer("elevation")
-
-# %% mystnb={"figure": {"caption": "Lifting with the elevation learnt, with the true distribution assumed, and with a wrong one.", "name": "fig-elevation"}, "image": {"alt": "Bars of P-MPJPE with learnt elevation and with two fixed distributions of it."}} tags=["hide-input"]
-ablation_figure(evidence("elevation"))
 
 # %% [markdown]
 # ### How far away is the camera assumed to be?
 #
 # Δ sets the perspective: with a large Δ, the camera sees the person almost without it. The paper takes 10.
 
-# %% tags=["hide-input"]
+# %% mystnb={"image": {"alt": "P-MPJPE over the depth of the camera, each run a dot."}} tags=["hide-input"]
 show_answer("sweep_delta")
-
-# %% mystnb={"figure": {"caption": "Lifting over the assumed depth Δ.", "name": "fig-sweep-delta"}, "image": {"alt": "P-MPJPE over the depth of the camera, each run a dot."}} tags=["hide-input"]
-ablation_figure(evidence("sweep_delta"))
 
 # %% [markdown]
 # ### How much of a 2D pose should the prior see?
@@ -420,11 +303,8 @@ ablation_figure(evidence("sweep_delta"))
 # The flow works on the first principal components of 2D poses. Few leave out what tells a plausible pose;
 # many let it model noise.
 
-# %% tags=["hide-input"]
+# %% mystnb={"image": {"alt": "P-MPJPE over the number of principal components, each run a dot."}} tags=["hide-input"]
 show_answer("sweep_flow")
-
-# %% mystnb={"figure": {"caption": "Lifting over the number of dimensions that the flow prior sees.", "name": "fig-sweep-flow"}, "image": {"alt": "P-MPJPE over the number of principal components, each run a dot."}} tags=["hide-input"]
-ablation_figure(evidence("sweep_flow"))
 
 # %% [markdown]
 # ### How many unpaired poses are enough?
@@ -432,11 +312,8 @@ ablation_figure(evidence("sweep_flow"))
 # All that the method knows of the human body comes from this set. The variant `all` takes the number of
 # the preset, which stands in its row.
 
-# %% tags=["hide-input"]
+# %% mystnb={"image": {"alt": "P-MPJPE over the number of unpaired poses on a logarithmic axis, each run a dot."}} tags=["hide-input"]
 show_answer("sweep_unpaired")
-
-# %% mystnb={"figure": {"caption": "Lifting over the size of the unpaired set.", "name": "fig-sweep-unpaired"}, "image": {"alt": "P-MPJPE over the number of unpaired poses on a logarithmic axis, each run a dot."}} tags=["hide-input"]
-ablation_figure(evidence("sweep_unpaired"))
 
 # %% [markdown]
 # ### What if the unpaired poses show other people?
@@ -444,11 +321,8 @@ ablation_figure(evidence("sweep_unpaired"))
 # Pictures and tests stay those of motion capture; the unpaired poses are generated ones, of other bodies
 # in other motions. The bone lengths stay.
 
-# %% tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Bars of P-MPJPE with unpaired poses of the same and of another data set."}} tags=["hide-input"]
 show_answer("domain_gap")
-
-# %% mystnb={"figure": {"caption": "Lifting of motion capture with its own and with generated unpaired poses.", "name": "fig-domain-gap"}, "image": {"alt": "Bars of P-MPJPE with unpaired poses of the same and of another data set."}} tags=["hide-input"]
-ablation_figure(evidence("domain_gap"))
 
 # %% [markdown]
 # ### Pictures: what does each term and each addition buy?
@@ -458,10 +332,10 @@ ablation_figure(evidence("domain_gap"))
 # needs both.
 
 # %% tags=["hide-input"]
-show_answer("ablation_images")
+show_answer("ablation_images", draw=False)
 
 # %% mystnb={"figure": {"caption": "Training from pictures with parts left out or changed. The dotted line is the full variant.", "name": "fig-ablation-images"}, "image": {"alt": "Three panels of bars: 2D error, facing right and P-MPJPE for the full method, for each part left out, and for the variant paper."}} tags=["hide-input"]
-ablation_figure(evidence("ablation_images"))
+variants_figure(cells["ablation_images"], MEASURES["images"])
 
 # %% [markdown]
 # Some rows change more than the one part that names them. Without puppets, `drop_puppet` has nothing to
@@ -481,33 +355,24 @@ ablation_figure(evidence("ablation_images"))
 #
 # λ weighs ‖κ(Ω(s)) − s‖², which asks of Φ to draw what Ω can read. The paper takes 0.1.
 
-# %% tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Three panels over lambda: 2D error, facing right and P-MPJPE, each run a dot."}} tags=["hide-input"]
 show_answer("sweep_lambda")
-
-# %% mystnb={"figure": {"caption": "Training from pictures over the weight λ of redrawing.", "name": "fig-sweep-lambda"}, "image": {"alt": "Three panels over lambda: 2D error, facing right and P-MPJPE, each run a dot."}} tags=["hide-input"]
-ablation_figure(evidence("sweep_lambda"))
 
 # %% [markdown]
 # ### How thin should the lines be?
 #
 # γ sets the width of the limbs in skeleton images: large is thin. The paper does not state it.
 
-# %% tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Three panels over gamma: 2D error, facing right and P-MPJPE, each run a dot."}} tags=["hide-input"]
 show_answer("sweep_gamma")
-
-# %% mystnb={"figure": {"caption": "Training from pictures over γ.", "name": "fig-sweep-gamma"}, "image": {"alt": "Three panels over gamma: 2D error, facing right and P-MPJPE, each run a dot."}} tags=["hide-input"]
-ablation_figure(evidence("sweep_gamma"))
 
 # %% [markdown]
 # ### How much does the background matter?
 #
 # The same people before nothing, one colour, shapes, and clutter.
 
-# %% tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Three panels of bars: 2D error, facing right and P-MPJPE for each kind of background."}} tags=["hide-input"]
 show_answer("background")
-
-# %% mystnb={"figure": {"caption": "Training from pictures with four kinds of background.", "name": "fig-background"}, "image": {"alt": "Three panels of bars: 2D error, facing right and P-MPJPE for each kind of background."}} tags=["hide-input"]
-ablation_figure(evidence("background"))
 
 # %% [markdown]
 # ### Was it the data's luck?
@@ -515,11 +380,8 @@ ablation_figure(evidence("background"))
 # Other people, cameras, backgrounds and light, drawn from another seed; settings as they are. How far the
 # camera's elevation matters is told where [sides are decided](09_diagnosis.ipynb).
 
-# %% tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Three panels of bars: 2D error, facing right and P-MPJPE for data made with three seeds."}} tags=["hide-input"]
 show_answer("other_data")
-
-# %% mystnb={"figure": {"caption": "Training from pictures on data of three seeds.", "name": "fig-other-data"}, "image": {"alt": "Three panels of bars: 2D error, facing right and P-MPJPE for data made with three seeds."}} tags=["hide-input"]
-ablation_figure(evidence("other_data"))
 
 # %% [markdown]
 # ## What goes wrong, and how to see it
@@ -548,4 +410,4 @@ ablation_figure(evidence("other_data"))
 # of a table again.
 
 # %% tags=["hide-input"]
-provenance_box([r for found in answers.values() for r in found.records])
+page.provenance_box([r for found in cells.values() for same in found.values() for r in same])

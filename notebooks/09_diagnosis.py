@@ -22,12 +22,11 @@
 # and an adversarial game has no value that must fall. So a training needs other numbers beside its
 # losses. They are ours.
 #
-# **The numbers.** Tables and curves that are computed here say so. The sentences below the figures give
-# the last numbers of runs' histories, with links to the records of both runs; where no such runs are
-# found, they give the command.
+# **The numbers.** Tables and curves that are computed here say so. Each figure shows the histories of two
+# runs, of one seed each; the box at the end leads to their records.
 #
 # **Time and device.** Seconds on one CPU core: this page trains nothing but a small prior. It reads
-# the histories of runs that were made to fail; how long each took stands in the box at the end.
+# the histories of runs that were made to fail.
 
 # %% tags=["parameters"]
 data = "embedded"
@@ -40,59 +39,53 @@ cache = "build/cache"
 runs = "build/embedded-quick/runs"
 
 # %% tags=["hide-input"]
-from experiments.notebooks import check_parameters
-
-check_parameters(
-    globals(),
-    ["data", "data_root", "data_train", "data_test", "preset", "seed", "cache", "runs"],
-)
-
-# %% tags=["hide-input"]
 from dataclasses import replace
+from math import log
 
 import torch
-from IPython.display import Markdown, display
 
-from selfpose.evaluation.scores import scores as evaluation
-from selfpose import metrics
 from book.kit import plots
-from book.kit.answers import ablation_figure, answer_sentence, answer_table, records_for
-from selfpose.extras.clips import side_stage
-from selfpose.config import Config
-from book.kit.diagnosis import (
-    FAILURES,
-    failure_figure,
-    failure_sentence,
-    find_comparison,
-    places,
-)
-from book.kit.pages import linked_groups, number_table, show_source
-from book.kit.provenance import provenance_box
-from experiments.records import published_records, published_weights, read_records
-from selfpose.run import DataChoice
-from selfpose.extras.sides import SidePrior, side_accuracy
-from selfpose.steps import Runner
-from selfpose.training import build_pipeline
-from book.kit.widgets import figure_slider
-from experiments.workflow import read_experiments
+from book.kit.figures import learning_curves, variants_figure
+from book.kit.page import start_page
+from book.kit.tables import linked_groups, number_table, show_source
+from experiments.records import published_weights, read_history
+from selfpose import metrics
+from selfpose.data.draws import PoseDraws
+from selfpose.evaluation import scores
+from selfpose.extras.sides import SidePrior, side_accuracy, side_prior_loss
+from selfpose.steps import Training, descend
+from selfpose.train import build_pipeline
 
-plots.use_style()
-config = Config.for_run(preset=preset, input="poses", seed=seed)
-choice = DataChoice(
-    name=data,
-    data_root=data_root,
-    data_train=data_train,
-    data_test=data_test,
-    cache=cache,
-)
-dataset = choice.load(config)
+page = start_page("09_diagnosis", globals())
+config = page.config(input="poses")
+dataset = page.data.load(config)
 skeleton, test = dataset.skeleton, dataset.test
-where = places(runs, data=data)
-found = {name: find_comparison(failure, where) for name, failure in FAILURES.items()}
+compared = []
 
 
-def sentence(name):
-    return Markdown(failure_sentence(FAILURES[name], found[name], data=data, preset=preset))
+def compare(experiment, failing, healthy, *columns):
+    """Monitors of two variants: of this build if it has both, else of the committed runs."""
+    for records in (page.records, page.published):
+        same = [r for r in records if r["experiment"] == experiment]
+        pair = [next((r for r in same if r["variant"] == v), None) for v in (healthy, failing)]
+        if all(pair):
+            break
+    pair = pair if all(pair) else []
+    compared.extend(pair)
+    stage = "lifting" if "lifting" in experiment else "images"
+    histories = {r["variant"]: read_history(page.folder(r))[stage] for r in pair}
+    # a coin; the variety of real poses; a critic that cannot tell drawings apart; real poses
+    levels = {"wrong_depth_signs_percent": 50.0, "flipped_poses_percent": 50.0}
+    levels |= {"spread": 1.0, "spread_turned": 1.0, "critic": 2 * log(2), "margin": 0.0}
+    for history in histories.values():
+        if "log_p_unpaired" in history:
+            real = float(history["log_p_unpaired"].dropna().iloc[-1])
+            levels |= {"log_p_turned": real, "log_p_predicted": real}
+    return learning_curves(
+        histories,
+        {column: column for column in columns},  # by their names in the log
+        levels=levels,
+    )
 
 
 # %% [markdown]
@@ -122,10 +115,7 @@ def sentence(name):
 # highest density lies at a bland pose that hardly occurs.
 
 # %% tags=["hide-input"]
-show_source(evaluation.monitor_turn, evaluation.depth_errors)
-
-# %% tags=["hide-input"]
-show_source(evaluation.alignment, metrics.swapped_limbs, metrics.wrong_depth_signs_percent)
+show_source(scores.depth_errors, scores.alignment, metrics.wrong_depth_signs_percent)
 
 # %% [markdown]
 # ## By hand
@@ -154,15 +144,15 @@ faults = {
     "all depths flipped": (test.poses_2d, centred * flip_depth),
     "one pose for all": (mean_2d, centred.mean(dim=0).expand_as(centred)),
 }
-true_spread = evaluation.pose_spread(test.poses_2d, skeleton.root)
+true_spread = scores.pose_spread(test.poses_2d, skeleton.root)
 
 
 def monitors(pose_2d, pose_3d):
     """What the log would say of these predictions."""
-    plain = evaluation.mean_errors(
-        evaluation.errors_2d(pose_2d, test.poses_2d, skeleton, image_size=dataset.image_size)
+    plain = scores.mean_errors(
+        scores.errors_2d(pose_2d, test.poses_2d, skeleton, image_size=dataset.image_size)
     )
-    depth = evaluation.depth_errors(pose_3d, test.poses_3d, skeleton)
+    depth = scores.depth_errors(pose_3d, test.poses_3d, skeleton)
     swapped = metrics.swapped_limbs(pose_2d, test.poses_2d, skeleton)
     mixed = metrics.mixed_sides(pose_2d, test.poses_2d, skeleton)
     return {
@@ -174,7 +164,7 @@ def monitors(pose_2d, pose_3d):
         "wrong signs, %": depth["wrong_depth_signs_percent"],
         "flipped, %": depth["flipped_poses_percent"],
         "P-MPJPE, mm": depth["p_mpjpe_mm"],
-        "spread": float(evaluation.pose_spread(pose_2d, skeleton.root) / true_spread),
+        "spread": float(scores.pose_spread(pose_2d, skeleton.root) / true_spread),
     }
 
 
@@ -189,46 +179,6 @@ number_table(said, first="what is wrong, computed here")
 # forearm makes no pose look flipped as a whole, and only the share of wrong depth signs names it. An
 # exchanged limb and an exchanged body are told apart by *sides mixed*. And one pose for all can have
 # a smaller 2D error than right poses with all sides exchanged, but it has no spread.
-#
-# ## Turn it: one pose and its faults
-#
-# The same faults on one pose, as its camera sees it and from the side. Blue is left, vermillion right.
-
-# %% tags=["hide-input"]
-sideways = (test.poses_3d[..., 2] - test.poses_3d[:, skeleton.root, None, 2]).abs().mean(dim=1)
-shown = int(sideways.argsort()[(9 * len(test)) // 10])  # one that reaches far in depth
-
-
-def figure_of_fault(name):
-    pose_2d, pose_3d = (poses[shown] for poses in faults[name])
-    figure = plots.new_figure(6.4, 2.9)
-    flat = figure.add_subplot(1, 3, 1)
-    plots.draw_pose_2d(flat, pose_2d, skeleton, linewidth=1.8)
-    flat.set(xlim=(0, dataset.image_size), ylim=(dataset.image_size, 0), aspect="equal")
-    flat.set_title("2D pose", fontsize=8)
-    flat.set_axis_off()
-    radius = float(centred[shown].abs().max())
-    for column, (title, view) in enumerate(
-        {"as seen": (8, -90), "from the side": (8, -10)}.items()
-    ):
-        ax = figure.add_subplot(1, 3, column + 2, projection="3d")
-        plots.draw_pose_3d(ax, pose_3d, skeleton, radius=radius, centre=(0.0, 0.0, 0.0), view=view)
-        ax.set_title(title, fontsize=8)
-    return figure
-
-
-def words(name):
-    return "; ".join(f"{title}: {value:.1f}" for title, value in said[name].items())
-
-
-figure_slider(
-    figure_of_fault,
-    list(faults),
-    label="what is wrong",
-    describe=lambda name: (
-        f"A test pose with this fault: {name}. Over the test set the monitors say: {words(name)}."
-    ),
-)
 
 # %% [markdown]
 # ## Depth signs that froze
@@ -239,13 +189,20 @@ figure_slider(
 # choose. The elevation, which it must be right about to choose at all, stays small or drifts below
 # zero: a camera from below is the other half of a body turned inside out.
 #
-# **Cure.** `bone_start`, `bone_ramp`: first the prior, then the lengths.
+# **Cure.** `lifting.bone_start`, `lifting.bone_ramp`: first the prior, then the lengths.
 
 # %% mystnb={"figure": {"caption": "Lifting with the bone-length term from the first step, beside a run in which it comes late. Dotted: a coin's choice.", "name": "fig-diagnosis-bone"}, "image": {"alt": "Six panels of monitors over the steps of two lifting runs: wrong depth signs, poses better flipped, elevation, its deviation, and the errors as lifted and if flipped."}} tags=["hide-input"]
-failure_figure(FAILURES["early_bone"], found["early_bone"])
-
-# %% tags=["hide-input"]
-sentence("early_bone")
+compare(
+    "diagnosis_lifting",
+    "early_bone",
+    "healthy",
+    "wrong_depth_signs_percent",
+    "flipped_poses_percent",
+    "elevation_mean_deg",
+    "p_mpjpe_mm",
+    "flipped_p_mpjpe_mm",
+    "elevation_sd_deg",
+)
 
 # %% [markdown]
 # ## A prior that is too strong
@@ -261,10 +218,17 @@ sentence("early_bone")
 # **Cure.** Weights of the order of one.
 
 # %% mystnb={"figure": {"caption": "Lifting with the prior's weight raised a thousandfold, beside a healthy run. Dotted: the score and the spread of real poses.", "name": "fig-diagnosis-flow"}, "image": {"alt": "Six panels over the steps of two lifting runs: the median log-likelihood of turned poses, the bone-length term, the elevation, the spread, wrong depth signs and the 3D error."}} tags=["hide-input"]
-failure_figure(FAILURES["strong_flow"], found["strong_flow"])
-
-# %% tags=["hide-input"]
-sentence("strong_flow")
+compare(
+    "diagnosis_lifting",
+    "strong_flow",
+    "healthy",
+    "log_p_turned",
+    "bl",
+    "elevation_mean_deg",
+    "spread_turned",
+    "wrong_depth_signs_percent",
+    "p_mpjpe_mm",
+)
 
 # %% [markdown]
 # ## Skeletons that ignore the picture
@@ -281,31 +245,15 @@ sentence("strong_flow")
 # data, see [our choices](../book/choices.md).
 
 # %% mystnb={"figure": {"caption": "The seven terms alone, beside the full method. The skeleton image's difference from the truth of its own picture, and of another one.", "name": "fig-diagnosis-paper"}, "image": {"alt": "Four panels over the steps of two trainings on pictures: difference from the own picture's truth, from another's, the spread of poses and the 2D error."}} tags=["hide-input"]
-failure_figure(FAILURES["paper"], found["paper"])
-
-# %% tags=["hide-input"]
-sentence("paper")
-
-# %% [markdown]
-# ## Left and right averaged
-#
-# **Cause.** One channel of limbs carries no left and no right, so Ω gets the same skeleton image for two
-# poses. Least squares answers with their mean: elbows and knees in the middle of the body. With three
-# channels Ω knows, but then Φ has to find out.
-#
-# **How to see it.** A half of the limbs fits better exchanged, arms and legs independently, and
-# forgiving the sides helps little, because a mean is wrong either way.
-#
-# **It does not show here.** A loss that forgives the naming, as that of puppets does, {eq}`eq-puppet`, takes
-# the averaging away: the two short runs below look alike. What averages is the plain square.
-#
-# **Cure.** `channels: 3`, and something that knows left from right: puppets, the prior on sides.
-
-# %% mystnb={"figure": {"caption": "Skeleton images of one channel, beside three channels with a prior on sides. Dotted: a coin's choice.", "name": "fig-diagnosis-sides"}, "image": {"alt": "Five panels over the steps of two trainings on pictures: shares of limbs better exchanged, of poses of mixed sides and of poses facing right, and the 2D error, strict and with sides forgiven."}} tags=["hide-input"]
-failure_figure(FAILURES["one_channel"], found["one_channel"])
-
-# %% tags=["hide-input"]
-sentence("one_channel")
+compare(
+    "diagnosis_images",
+    "paper",
+    "healthy",
+    "alignment_own",
+    "alignment_shuffled",
+    "spread",
+    "error_2d_percent_side_tolerant",
+)
 
 # %% [markdown]
 # ## Which way a person faces
@@ -320,32 +268,32 @@ sentence("one_channel")
 # $$ (eq-twins)
 #
 # as long as people are as likely as their mirror images, and face the camera as often as they turn their
-# backs. Knees that bend one way do not help: they bend
-# that way in the mirror, too. Two things break the tie. Perspective: near limbs look larger, if by
-# little. And a camera that looks down: depth then shows as height, and of two
-# feet the nearer stands lower.
+# backs. Two things break the tie. Perspective: near limbs look larger, if by little. And a camera that
+# looks down: depth then shows as height, and of two feet the nearer stands lower.
 #
-# How much, is measured here. A prior on sides learns from unpaired poses of people seen by cameras that are level on
-# average, by the usual ones, and from above, and judges others of the same kind, known less and less well:
+# How much, is measured here. A prior on sides learns from unpaired poses seen by cameras that are level
+# on average, by the usual ones, and from above, and judges others of the same kind, known less and less
+# well:
 
 
 # %% mystnb={"figure": {"caption": "How often the prior on sides names a true 2D pose right, when its joints are known up to a mean error, for cameras of three mean elevations. Dotted: a coin.", "name": "fig-diagnosis-facing"}, "image": {"alt": "A curve for each of three camera elevations: share of poses named right over the mean error of their joints in percent of the picture."}} tags=["hide-input"]
 def share_named_right(elevation, levels):
     """Percent of held-out poses that a prior on sides names right, for each level of noise."""
-    few = config.with_(
-        camera_elevation=elevation,
-        n_unlabelled=64,
-        n_test=64,
-        # enough for a curve in the smallest preset, too
-        n_unpaired=max(config.n_unpaired, 4096),
-        side_steps=max(config.side_steps, 500),
-    )
-    seen = choice.load(few, progress=False)
-    pipeline, prior = build_pipeline(seen, few), SidePrior(skeleton=skeleton)
-    held = max(1, len(seen.unpaired) // 8)  # the last ones: at most one clip is cut
+    # enough poses for a curve in the smallest preset, too
+    few = {"data.n_unlabelled": 64, "data.n_test": 64, "data.camera_elevation": elevation}
+    few["data.n_unpaired"] = max(config.data.n_unpaired, 4096)
+    seen = page.data.load(config.with_(few), progress=False)
+    held = len(seen.unpaired) // 8  # the last ones: at most one clip is cut
     learnt = replace(seen, unpaired=seen.unpaired[:-held])
-    stage = side_stage(pipeline, learnt, few, prior=prior)
-    Runner(identity={"page": "diagnosis"}, seed=seed, progress=False).run([stage])
+    pipeline, prior = build_pipeline(seen, config), SidePrior(skeleton=skeleton)
+    poses = PoseDraws(pipeline, learnt, config)
+    adam = torch.optim.Adam(prior.parameters(), lr=1e-3)
+    training = Training(identity={}, seed=seed, progress=False)
+    n_steps = max(config.extras.side_steps, 500)
+    for step in training.steps("sides", n_steps, modules={}, optimisers={}):
+        noise = config.extras.side_noise * float(torch.rand((), generator=step.generator))
+        u = poses.draw(config.flow.batch, noise=noise, generator=step.generator)
+        descend(adam, {"NLL": side_prior_loss(prior(u))}, step)
     plane = pipeline.scale.pixels_to_plane(seen.unpaired[-held:], skeleton.root)
     generator = torch.Generator().manual_seed(seed)
     shares = [100 * side_accuracy(prior, plane, noise=x, generator=generator) for x in levels]
@@ -375,41 +323,39 @@ figure
 # {eq}`eq-puppet` is content with either naming, and a network trained by it alone settles on one
 # for all: it calls nearly everybody's left the side that lies left in the picture, as if all walked away.
 #
-# **Cure.** First forgive, then insist: with `puppet_forgiving` below 1, after that share of the steps only the
-# right naming of a puppet counts. It is a cure where pictures hold the answer. Where they hardly do, a squared
-# error that insists teaches the mean of both twins: a 2D error that no forgiving lowers, and poses without
-# depth. That is why it is off by default. Both losses, before the usual cameras and from above, on the same
-# motions; `usual` and `high` insist. In so short a training both are largely such means, and only the one from
-# above is past a coin:
+# **Cure.** First forgive, then insist: with `extras.puppet_forgiving` below 1, after that share of the steps
+# only the right naming of a puppet counts. It is a cure where pictures hold the answer. Where they hardly
+# do, a squared error that insists teaches the mean of both twins: a 2D error that no forgiving lowers, and
+# poses without depth. That is why it is off by default. Both losses, before the usual cameras and from
+# above, on the same motions; `usual` and `high` insist:
 
 # %% tags=["hide-input"]
-cameras_found = records_for(
-    {e.name: e for e in read_experiments()}["cameras"],
-    read_records(runs),
-    published_records(),
-    data=data,
-    preset=preset,
-)
-display(answer_table(cameras_found))
-Markdown(answer_sentence(cameras_found))
+variants = ("usual_forgiving", "usual", "high_forgiving", "high")
+mine = [r for r in page.records if r["experiment"] == "cameras"]
+theirs = [r for r in page.published if (r["experiment"], r["preset"]) == ("cameras", "quick")]
+of_cameras = mine if len({r["variant"] for r in mine}) > 1 else theirs
+by_camera = {v: [r for r in of_cameras if r["variant"] == v] for v in variants}
+measures = {
+    "2D error, sides forgiven, %": "error_2d_percent_side_tolerant",
+    "facing right, %": "facing_right_percent",
+    "P-MPJPE, mm": "p_mpjpe_mm",
+}
+linked_groups(by_camera, {t: f"metrics.{m}" for t, m in measures.items()}, first="cameras")
 
 # %% mystnb={"figure": {"caption": "Training from pictures with a loss that forgives exchanged sides or insists on them, before the usual cameras and from above.", "name": "fig-diagnosis-cameras"}, "image": {"alt": "Three panels of bars: 2D error, facing right and P-MPJPE for two losses and two elevations of the cameras."}} tags=["hide-input"]
-ablation_figure(cameras_found)
+variants_figure(by_camera, measures)
 
 # %% [markdown]
-# So short a training shows the direction. A long one, preset `standard`, from above and insisting, beside the
-# equally long one before the usual cameras, which forgives. Both [measure limbs](05_full_training.ipynb) first
-# and lift the [expected pose](04_flow_prior.ipynb) to an expected shape, which the short runs did not, and
-# each is tested before its own cameras:
+# So short a training shows the direction. Two long ones, preset `standard`, each tested before its own
+# cameras:
 
 # %% tags=["hide-input"]
 standard = {
-    "from above, insisting": published_weights("cameras", "high", "cmu", presets=["standard"]),
-    "usual cameras, forgiving": published_weights(
-        "end_to_end", "selfpose", "cmu", presets=["standard"]
-    ),
+    "from above, insisting": ("cameras", "high", "cmu"),
+    "usual cameras, forgiving": ("end_to_end", "selfpose", "cmu"),
 }
-longer = {name: [pair[1]] if pair else [] for name, pair in standard.items()}
+found = {name: published_weights(*what, presets=["standard"]) for name, what in standard.items()}
+longer = {name: [pair[1]] if pair else [] for name, pair in found.items()}
 linked_groups(
     longer,
     {
@@ -427,24 +373,11 @@ linked_groups(
 # So from above it can be learnt which way people face, and N-MPJPE, which minds how a body is
 # turned, is smaller. What is called right is still called so by a mean of twins where the network
 # is unsure, and that costs depth: the run of the usual cameras, which forgives and guesses, has the
-# smaller P-MPJPE. A network that draws one twin whole and says how sure it is of having named it
-# right might have both. We tried that once, briefly, and kept no record: a head on Φ, taught on
-# puppets by its log-loss, sides exchanged where it says so. Before cameras that look down it named
-# sides better than a coin and not better than insisting does. It is not in the library. Nor does it
-# help to ask the prior about the poses that a trained network reads: it nearly always agrees with
-# the naming, right or wrong. A network that has decided draws the pose that goes with its decision.
-#
-# Where the camera is nearly level, appearance would have to tell. Pictures do show the facing, in faces, hair
-# and shirt fronts: with labels, and with what little the usual cameras look down, the same networks in the
-# preset `standard` name 76 % of the pictures right.
-# What is missing is a first hint that is right much more often than wrong. We tried clips that decide
-# together (`side_clips`), which turn a share above a half into a larger one but cannot make one out of a
-# half; a prior that
-# learns from what Ω sees in puppets, in place of true poses, which is right somewhat oftener than a coin,
-# and too seldom for a network to learn from; a network that looks at heads and chests alone, taught by the
-# prior's weak answers on other clips and then by its own, which got ahead of its teacher by little and stayed
-# there; and to forgive again at the end, so that poses between twins settle for one of them: they do, and go
-# back to one naming for all. What should help is more pixels, more people, and cameras that look down.
+# smaller P-MPJPE. It does not help to ask the prior about the poses that a trained network reads: a
+# network that has decided draws the pose that goes with its decision. Where the camera is nearly level,
+# appearance would have to tell: faces, hair and shirt fronts. What is missing is a first hint that is
+# right much more often than wrong. What should help is more pixels, more people, and cameras that look
+# down.
 #
 # ## D wins
 #
@@ -452,20 +385,23 @@ linked_groups(
 # saturate, and what they say about the pose drowns in what they say about the flaw.
 #
 # **How to see it.** The margin, D's mean answer to real drawings less that to Φ's, runs away, and the
-# loss of D goes towards zero; at a draw it is $2 \log 2 \approx 1.39$. Such a D is confident about details,
-# so when Φ changes them the margin swings back as far. The opposite is as bad: a margin of zero for long
-# means a critic that has nothing to say. The 2D error alone would not tell. Both runs below are without
-# puppets and give D the weight that it has in `paper`; they differ in nothing but the critic. Neither is a
-# good run: so short, and without puppets, neither finds the people, and an error that wanders above the
-# mean pose's says nothing of the cause. The margin does.
+# loss of D goes towards zero; at a draw it is $2 \log 2$. When Φ changes the details that such a D is
+# confident about, the margin swings back as far. The opposite is as bad: a margin of zero for long means a
+# critic that has nothing to say. Both runs below are without puppets and differ in nothing but the critic.
+# Neither finds the people, so the 2D error says nothing of the cause. The margin does.
 #
-# **Cure.** A smaller `lr_d`, or the gradient penalty `r1`.
+# **Cure.** A smaller `pictures.lr_d`, or the gradient penalty `pictures.r1`.
 
 # %% mystnb={"figure": {"caption": "A critic with eight times the learning rate and no gradient penalty, beside the same run with the usual critic; both without puppets, neither a good run. Dotted: a critic that cannot tell.", "name": "fig-diagnosis-critic"}, "image": {"alt": "Four panels over the steps of two trainings on pictures: margin of the critic, its loss, the loss of the skeleton network against it, and the 2D error."}} tags=["hide-input"]
-failure_figure(FAILURES["strong_critic"], found["strong_critic"])
-
-# %% tags=["hide-input"]
-sentence("strong_critic")
+compare(
+    "diagnosis_images",
+    "strong_critic",
+    "plain",
+    "margin",
+    "critic",
+    "D",
+    "error_2d_percent_side_tolerant",
+)
 
 # %% [markdown]
 # ## All together, too soon
@@ -480,13 +416,20 @@ sentence("strong_critic")
 # far off after alignment, and it can beat the other run, whose 2D poses vary and, in a training as short
 # as this, are still wrong. Look at the spread first.
 #
-# **Cure.** `lift_from: unpaired`: Λ learns from 2D poses of people, and its terms stay out of Φ and Ω.
+# **Cure.** `lifting.source: unpaired`: Λ learns from 2D poses of people, and its terms stay out of Φ and Ω.
 
 # %% mystnb={"figure": {"caption": "Λ trained on the predicted poses from the first step, beside Λ trained on the unpaired poses beforehand; both without puppets. Dotted: real poses.", "name": "fig-diagnosis-joint"}, "image": {"alt": "Six panels over the steps of two trainings on pictures: log-likelihood and spread of predicted 2D poses, mean and deviation of the elevation, 3D error and wrong depth signs."}} tags=["hide-input"]
-failure_figure(FAILURES["joint_lifting"], found["joint_lifting"])
-
-# %% tags=["hide-input"]
-sentence("joint_lifting")
+compare(
+    "diagnosis_images",
+    "joint_lifting",
+    "plain",
+    "log_p_predicted",
+    "spread",
+    "elevation_mean_deg",
+    "p_mpjpe_mm",
+    "wrong_depth_signs_percent",
+    "elevation_sd_deg",
+)
 
 # %% [markdown]
 # ## A first look at a log
@@ -497,7 +440,7 @@ sentence("joint_lifting")
 # | end of lifting | wrong depth signs; bone-length term; spread of turned poses | above a third; it climbs; it falls |
 # | 200 on pictures | own against another's picture; spread | they are equal; near zero |
 # | 200 on pictures | margin of D | it runs away, or stays at zero |
-# | end | limbs exchanged, facing | both at a half |
+# | end | limbs exchanged; facing | both at a half: one channel, or nothing that names sides |
 #
 # ## Exercise
 #
@@ -519,7 +462,5 @@ sentence("joint_lifting")
 # `history.json` of every run.
 
 # %% tags=["hide-input"]
-compared = [r for comparison in found.values() if comparison for r in comparison.records]
-provenance_box(
-    [*compared, *cameras_found.records, *(r for found in longer.values() for r in found)]
-)
+long_runs = [r for found in longer.values() for r in found]
+page.provenance_box([*compared, *of_cameras, *long_runs])

@@ -35,43 +35,24 @@ cache = "build/cache"
 runs = "build/embedded-quick/runs"
 
 # %% tags=["hide-input"]
-from experiments.notebooks import check_parameters
-
-check_parameters(
-    globals(),
-    ["data", "data_root", "data_train", "data_test", "preset", "seed", "cache", "runs"],
-)
-
-# %% tags=["hide-input"]
 import dataclasses
 
+import pandas as pd
 import torch
 
-from selfpose import metrics
 from book.kit import plots
-from selfpose.evaluation.scores import protocols
-from selfpose.config import Config
-from book.kit.pages import number_table, show_source
-from selfpose.model import load
-from selfpose.evaluation.protocols import PoseResults, evaluate_hands, evaluate_mpi_inf_3dhp, with_parts
-from selfpose.evaluation.protocols.human36m import BAD_S9
-from selfpose.evaluation.protocols.mpi_inf_3dhp import GROUPS_14, GROUPS_17
-from selfpose.evaluation.protocols.plots import variant_dots
-from selfpose.evaluation.protocols.variants import side_by_side, spreads, variants_by_name, with_flipped
-from book.kit.provenance import provenance_box
-from experiments.records import published_weights
-from selfpose.run import DataChoice
+from book.kit.page import start_page
+from book.kit.tables import number_table, show_source
 from book.kit.widgets import figure_slider
+from experiments.records import published_weights
+from selfpose import metrics
+from selfpose.camera import azimuth_rotation
+from selfpose.evaluation import protocols
+from selfpose.evaluation.protocols import PoseResults, side_by_side, with_parts
+from selfpose.model import load
 
-plots.use_style()
-config = Config.for_run(preset=preset, seed=seed, input="poses", n_unlabelled=64)
-dataset = DataChoice(
-    name=data,
-    data_root=data_root,
-    data_train=data_train,
-    data_test=data_test,
-    cache=cache,
-).load(config)
+page = start_page("10_protocols", globals())
+dataset = page.data.load(page.config({"data.n_unlabelled": 64}, input="poses"))
 skeleton, test = dataset.skeleton, dataset.test
 
 # %% [markdown]
@@ -84,7 +65,7 @@ skeleton, test = dataset.skeleton, dataset.test
 # %% tags=["hide-input"]
 found = [published_weights("lifting", "selfpose", name) for name in (data, "embedded", "cmu")]
 weights, record = next(pair for pair in found if pair)
-pipeline = load(weights, skeleton=skeleton)
+pipeline = load(weights)
 pixels = test.poses_2d * (pipeline.architecture.image_size / dataset.image_size)
 unscaled = PoseResults(
     skeleton=skeleton,
@@ -95,18 +76,14 @@ unscaled = PoseResults(
     sequence=tuple(str(number) for number in test.sequence.tolist()),
     number=torch.arange(len(test)),
 )
-results = dataclasses.replace(unscaled, predicted=unscaled.in_mm(test.poses_3d), unit="mm")
-number_table(
-    {
-        f"{record['dataset']}, {record['preset']}, seed {record['seed']}": {
-            "poses": len(results),
-            "joints": skeleton.n_joints,
-            "actions": len(set(results.action)),
-            "sequences": len(set(results.sequence)),
-        }
-    },
-    first="weights",
-)
+results = dataclasses.replace(unscaled, predicted=unscaled.in_mm, unit="mm")
+counts = {
+    "poses": len(test),
+    "joints": skeleton.n_joints,
+    "actions": len(set(results.action)),
+    "sequences": len(set(results.sequence)),
+}
+number_table({"test set": counts}, records=[record])
 
 # %% [markdown]
 # ## Two scales called N
@@ -135,8 +112,6 @@ show_source(metrics.scale_to_target, metrics.ratio_scale_to_target)
 # A tiny example: one true pose, turned about the vertical by some angle, as the prediction.
 
 # %%
-from selfpose.camera import azimuth_rotation
-
 pose = metrics.root_centred(test.poses_3d[:1].double(), skeleton.root)
 rows = {}
 for angle in (0.0, 30.0, 60.0, 90.0):
@@ -144,7 +119,6 @@ for angle in (0.0, 30.0, 60.0, 90.0):
     least = metrics.scale_to_target(turned, pose, root=skeleton.root)
     ratio = metrics.ratio_scale_to_target(turned, pose, root=skeleton.root)
     rows[f"{angle:.0f}°"] = {
-        "shape": str(tuple(turned.shape)),
         "size after least squares": float(least.norm() / pose.norm()),
         "size after ratio of norms": float(ratio.norm() / pose.norm()),
         "N-MPJPE, least squares": float(metrics.mpjpe(least, pose, root=skeleton.root)),
@@ -172,44 +146,57 @@ show_source(metrics.procrustes, metrics.procrustes_z_turned)
 # above all what a small sample does.)
 
 # %% tags=["hide-input"]
+METRICS = {
+    "mpjpe_mm": "MPJPE, mm",
+    "n_mpjpe_mm": "N-MPJPE, mm",
+    "p_mpjpe_mm": "P-MPJPE, mm",
+    "pck150_percent": "PCK@150, %",
+    "auc0to150_percent": "AUC 0–150, %",
+}
+
+
+def printed(name):
+    """What papers print over a number of that full name: "PCK" is said of N-PCK and P-PCK too."""
+    metric = name.split(".")[0]
+    return METRICS[metric if metric in METRICS else metric[2:]]
+
+
+def variant_dots(numbers):
+    """A panel for each printed name, a row for each variant, a dot for each series of numbers."""
+    first = next(iter(numbers.values()))
+    panels = {title: [n for n in first if printed(n) == title] for title in METRICS.values()}
+    panels = {title: names for title, names in panels.items() if names}
+    heights = [len(names) + 1.8 for names in panels.values()]
+    figure = plots.new_figure(7.0, 0.27 * sum(heights) + 0.3)
+    axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights).ravel()
+    for ax, (title, names) in zip(axes, panels.items(), strict=True):
+        shared = set.intersection(*(set(name.split(".")) for name in names))
+        for series, of in numbers.items():
+            labels = [
+                ", ".join(part for part in name.split(".")[1:] if part not in shared)
+                for name in sorted(names, key=first.get)
+            ]
+            values = [of[name] for name in sorted(names, key=first.get)]
+            ax.plot(values, [label.replace("_", " ") or "all" for label in labels], MARKERS[series])
+        ax.set_ylim(len(names) - 0.4, -0.6)
+        ax.set_title(title, loc="left")
+    return figure
+
+
+MARKERS = {"predicted": "C0o", "all depths turned": "C1x"}
 numbers = side_by_side(results)
-number_table(spreads(numbers), first="what a table would print")
+spreads = pd.Series(numbers).groupby(printed, sort=False).agg(["count", "min", "max"])
+spreads.columns = ["variants", "smallest", "largest"]
+spreads["apart"] = spreads["largest"] - spreads["smallest"]
+number_table(spreads.to_dict("index"), first="what a table would print")
 
 # %% mystnb={"figure": {"caption": "One set of predictions under every variant of MPJPE, N-MPJPE and P-MPJPE, each in order. A paper prints one of these dots.", "name": "fig-variants-mm"}, "image": {"alt": "Three panels of dots, one row for each variant of MPJPE, N-MPJPE and P-MPJPE, in millimetres."}} tags=["hide-input"]
-panels = variants_by_name({"predicted": numbers})
-variant_dots({name: rows for name, rows in panels.items() if name.endswith("mm")})
-
-# %% mystnb={"figure": {"caption": "The same predictions under the variants of PCK and AUC, averaged over frames.", "name": "fig-variants-percent"}, "image": {"alt": "Two panels of dots, one row for each variant of PCK and AUC, in percent."}} tags=["hide-input"]
-framewise = {"predicted": with_parts(numbers, "over_frames")}
-variant_dots(
-    {name: rows for name, rows in variants_by_name(framewise).items() if name.endswith("%")}
-)
+variant_dots({"predicted": {name: v for name, v in numbers.items() if "_mm" in name}})
 
 # %% [markdown]
 # On predictions that are mostly right, scale and reflection hardly matter: the choice of frames and of
-# joints moves more. This is how a variant goes unnoticed.
-#
-# An average over actions or sequences gives each of them one voice, however many frames it has. Where
-# all are equally long, the averages are equal.
-
-# %% tags=["hide-input"]
-shown = {
-    "MPJPE, mm": ("mpjpe_mm", "all_frames"),
-    "P-MPJPE, mm": ("p_mpjpe_mm", "proper_rotation", "all_frames"),
-    "PCK@150, %, 14 joints": ("pck150_percent", "14_joints"),
-    "AUC, %, 14 joints": ("auc0to150_percent", "14_joints"),
-}
-number_table(
-    {
-        name: {
-            key.rsplit(".", 1)[1].replace("_", " "): value
-            for key, value in with_parts(numbers, *parts).items()
-        }
-        for name, parts in shown.items()
-    },
-    digits=2,
-    first="averaged",
-)
+# joints moves more. This is how a variant goes unnoticed. An average over actions or sequences gives
+# each of them one voice, however many frames it has; where all are equally long, it changes nothing.
 
 # %% [markdown]
 # ## A mirrored prediction
@@ -217,32 +204,23 @@ number_table(
 # Now turn all depths of the same predictions about their roots. Each projects to nearly the same
 # picture and is wrong about which limb is nearer. The variants of one name part company.
 
-# %% mystnb={"figure": {"caption": "The predictions (dots) and the same with all depths turned (diamonds), over all frames. Where a mirror image is forgiven, the two coincide.", "name": "fig-variants-flipped"}, "image": {"alt": "Panels of dots and diamonds, one row a variant: the flipped poses are far off except where reflections are allowed."}} tags=["hide-input"]
-every = torch.ones(len(results), dtype=torch.bool)
-flipped = side_by_side(with_flipped(results, every))
+
+# %% mystnb={"figure": {"caption": "The predictions (dots) and the same with all depths turned (crosses), over all frames. Where a mirror image is forgiven, the two coincide.", "name": "fig-variants-flipped"}, "image": {"alt": "Panels of dots and crosses, one row a variant: the flipped poses are far off except where reflections are allowed."}} tags=["hide-input"]
+def with_flipped(chosen):
+    """The results with the depths of the chosen predictions turned about their roots."""
+    flipped = metrics.flip_depth(results.predicted, root=skeleton.root)
+    return dataclasses.replace(
+        results, predicted=torch.where(chosen[:, None, None], flipped, results.predicted)
+    )
+
+
+every = torch.ones(len(test), dtype=torch.bool)
+flipped = side_by_side(with_flipped(every))
 plain = {
     name: {k: v for k, v in with_parts(values, "over_frames").items() if "every_64th" not in k}
     for name, values in {"predicted": numbers, "all depths turned": flipped}.items()
 }
-variant_dots(variants_by_name(plain))
-
-# %% tags=["hide-input"]
-mm = with_parts(numbers, "all_frames", "over_frames", "17_joints")
-number_table(
-    {
-        protocols.name_to_text(
-            key, without=["17_joints", "all_frames", "all_sequences", "over_frames"]
-        ): {
-            "predicted": value,
-            "all depths turned": flipped[key],
-            "times": flipped[key] / value,
-        }
-        for key, value in mm.items()
-        if "_mm" in key
-    },
-    digits=2,
-    first="over all frames",
-)
+variant_dots(plain)
 
 # %% [markdown]
 # With reflections allowed a mirrored pose is as good as its original. With the wrong axis turned it is
@@ -254,12 +232,12 @@ number_table(
 
 # %% tags=["hide-input"]
 shares = [10 * k for k in range(11)]
-order = torch.randperm(len(results), generator=torch.Generator().manual_seed(seed))
+order = torch.randperm(len(test), generator=torch.Generator().manual_seed(seed))
 mixed = {}
 for share in shares:
-    chosen = torch.zeros(len(results), dtype=torch.bool)
-    chosen[order[: round(share / 100 * len(results))]] = True
-    mixed[share] = side_by_side(with_flipped(results, chosen))
+    chosen = torch.zeros(len(test), dtype=torch.bool)
+    chosen[order[: round(share / 100 * len(test))]] = True
+    mixed[share] = side_by_side(with_flipped(chosen))
 
 CURVES = {
     "error, mm": {
@@ -320,33 +298,12 @@ figure_slider(
 # PCK is taken with the pelvises aligned, so the pelvis itself has no error. The official list of
 # MPI-INF-3DHP has 14 joints in 8 groups, without it; a list of 17 joints in 9 groups, with it, also
 # circulates. Of the other two joints that come in, head and spine, the second is near the pelvis too.
-
-# %% tags=["hide-input"]
-tables = {
-    joints: protocols.mpi_inf_3dhp_by_group(results, joints=joints)
-    for joints in ("14_joints", "17_joints")
-}
-number_table(
-    {
-        group: {
-            f"{what}, {joints.replace('_', ' ')}": row[key]
-            for joints, table in tables.items()
-            if (row := table.get(group))
-            for what, key in {"PCK, %": "pck150_percent", "AUC, %": "auc0to150_percent"}.items()
-        }
-        for group in tables["17_joints"]
-    },
-    first="group of joints",
-)
-
-# %% [markdown]
+#
 # The pelvis alone lifts the PCK of the 16 other joints by a seventeenth of what it lacks to 100 %,
 # which is most for the worst poses:
 
+
 # %% tags=["hide-input"]
-from selfpose.evaluation.protocols.mpi_inf_3dhp import pelvis_counted
-
-
 def pck_with_and_without(some):
     """PCK@150 (%) of all joints but the root, and of all."""
     errors = metrics.joint_errors(some.predicted, some.target.double(), root=skeleton.root)
@@ -355,32 +312,17 @@ def pck_with_and_without(some):
     return {
         "16 joints": without,
         "and the pelvis": float(metrics.percent_below(errors, 150.0).mean()),
-        "by the formula": pelvis_counted(without),
+        "by the formula": (16 * without + 100) / 17,
     }
 
 
 number_table(
     {
         "predicted": pck_with_and_without(results),
-        "all depths turned": pck_with_and_without(with_flipped(results, every)),
+        "all depths turned": pck_with_and_without(with_flipped(every)),
     },
     digits=2,
     first="PCK@150, %",
-)
-
-# %% [markdown]
-# The joints of each group, by the names of our skeleton:
-
-# %% tags=["hide-input"]
-number_table(
-    {
-        group: {
-            "14 joints": ", ".join(GROUPS_14.get(group, ())).replace("_", " ") or None,
-            "17 joints": ", ".join(names).replace("_", " "),
-        }
-        for group, names in GROUPS_17.items()
-    },
-    first="group",
 )
 
 # %% [markdown]
@@ -389,27 +331,12 @@ number_table(
 # AUC is the mean of PCK over the thresholds 0, 5, …, 150 mm. PCK counts errors *below* the threshold,
 # and no error is below 0: the first of 31 values is lost, and 30/31 is left. Code for hands counts errors
 # *up to* the threshold {cite}`zimmermann2017learning,zimmermann2019freihand`, so there a perfect
-# prediction has 100, and its range of 50 mm suits a body a fifth as large. The truth as its own
-# prediction:
+# prediction has 100. The truth as its own prediction:
 
-# %% tags=["hide-input"]
+# %%
 truth = dataclasses.replace(results, predicted=results.target)
-# The hand line's areas, on a body of a hand's size: the same poses, five times smaller.
-small = dataclasses.replace(results, predicted=results.target / 5, target=results.target / 5)
-as_hands = evaluate_hands(small, bone=("hip", "spine"))
-perfect = with_parts(evaluate_mpi_inf_3dhp(truth), "given_scale", "over_frames", "14_joints")
-perfect |= with_parts(as_hands, "given_scale")
-perfect = {name: value for name, value in perfect.items() if "mpjpe" not in name}
-number_table(
-    {
-        protocols.name_to_text(key, without=["annot3", "all_frames", "over_frames"]): {
-            "perfect prediction": value
-        }
-        for key, value in perfect.items()
-    },
-    digits=2,
-    first="variant",
-)
+perfect = with_parts(protocols.evaluate_mpi_inf_3dhp(truth), "given_scale", "over_frames")
+print({name: round(value, 2) for name, value in perfect.items() if "auc" in name})
 
 # %% [markdown]
 # ## What goes wrong, and how to see it
@@ -424,10 +351,7 @@ number_table(
 #   cannot be millimetres.
 # - **Displaced truth.** Three sequences of Human3.6M's subject S9 have a ground truth that does not lie
 #   on the person {cite}`iskakov2019learnable`. Numbers with and without them differ, most of all where
-#   crops were made from that truth. The names that they go by:
-
-# %% tags=["hide-input"]
-number_table({name: {"action and take": take} for name, take in BAD_S9.items()}, first="file of S9")
+#   crops were made from that truth.
 
 # %% [markdown]
 # ## Exercise
@@ -447,23 +371,13 @@ def largest_change(before, after, metric):
     return max(abs(after[k] - v) for k, v in before.items() if k.split(".")[0] == metric)
 
 
-number_table(
-    {
-        title: {
-            "in mm": largest_change(numbers, shrunk, metric),
-            "without a unit": largest_change(free, free_shrunk, metric),
-        }
-        for title, metric in {
-            "MPJPE, mm": "mpjpe_mm",
-            "N-MPJPE, mm": "n_mpjpe_mm",
-            "P-MPJPE, mm": "p_mpjpe_mm",
-            "PCK@150, %": "pck150_percent",
-            "N-PCK@150, %": "n_pck150_percent",
-        }.items()
-    },
-    digits=2,
-    first="largest change",
-)
+rows = {}
+for metric in ("mpjpe_mm", "n_mpjpe_mm", "p_mpjpe_mm", "pck150_percent", "n_pck150_percent"):
+    rows[metric] = {
+        "in mm": largest_change(numbers, shrunk, metric),
+        "without a unit": largest_change(free, free_shrunk, metric),
+    }
+number_table(rows, digits=2, first="largest change")
 # N and P forgive the scale of each pose, so they stay. MPJPE and PCK see it where the predictions
 # are in millimetres. Without a unit the one factor for the set is measured anew and takes it away:
 # then a network's own size is not judged at all, and the number's name must say so.
@@ -478,11 +392,4 @@ number_table(
 # beyond that stands under [what we chose](../book/choices.md).
 
 # %% tags=["hide-input"]
-provenance_box(
-    record,
-    page="10_protocols",
-    parameters={
-        **{"data": data, "data_root": data_root, "data_train": data_train, "data_test": data_test},
-        **{"preset": preset, "seed": seed},
-    },
-)
+page.provenance_box(record)

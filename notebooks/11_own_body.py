@@ -30,17 +30,17 @@ pictures_each = 48
 poses = 3000  # unpaired 2D poses
 preset = "quick"
 overrides = {
-    "flow_steps": 400,
-    "lift_steps": 400,
-    "omega_steps": 300,
-    "steps": 600,
-    "batch": 24,
+    "flow.steps": 400,
+    "lifting.steps": 400,
+    "pictures.omega_steps": 300,
+    "pictures.steps": 600,
+    "pictures.batch": 24,
 }
 
 # %% tags=["hide-cell"]
-from experiments.notebooks import check_parameters
+from book.kit.page import start_page
 
-check_parameters(globals(), ["seed", "cameras", "pictures_each", "poses", "preset", "overrides"])
+page = start_page("11_own_body", globals())
 if preset == "smoke":  # only to see that everything runs
     cameras, poses = 6, 300
     overrides = {}
@@ -64,12 +64,10 @@ from PIL import ImageChops
 
 from book.kit import plots
 from selfpose.cli import cli
-from selfpose.synthetic.cones import Looks, Model, Part
-from selfpose.synthetic.studio import CameraSpread, film, project_only
-from book.kit.provenance import provenance_box
 from selfpose.skeleton import Skeleton
+from selfpose.synthetic.cones import Appearance, Model, Part
+from selfpose.synthetic.studio import CameraSpread, film, project_only
 
-plots.use_style()
 # Everything below lies in a folder that goes away with the notebook.
 scratch = tempfile.TemporaryDirectory()
 os.chdir(scratch.name)
@@ -183,20 +181,17 @@ def same_toy(clips, *, seed):
     rgb = [[int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)] for *_, colour in PARTS.values()]
     one = torch.tensor(rgb).expand(clips, -1, -1).clone()
     ones = torch.ones(clips, len(PARTS))
-    return Looks(inner=one, outer=one, split=ones, build=ones)
+    return Appearance(inner=one, outer=one, split=ones, build=ones)
 
 
 MODEL = Model(
     skeleton=skeleton,
     points=POINTS,
     parts=tuple(
-        Part(name=name, start=((a, 1.0),), end=((b, 1.0),), radii=radii)
-        for name, (a, b, radii, _) in PARTS.items()
+        Part(name, a, b, tuple(map(float, radii))) for name, (a, b, radii, _) in PARTS.items()
     ),
-    frames=("",),
-    axes=lambda points: torch.eye(3).expand(len(points), 1, 3, 3),
-    paint=lambda looks, at: at.of(looks.inner),
-    sample_looks=same_toy,
+    paint=lambda appearance, at: at.of(appearance.inner),
+    sample_appearance=same_toy,
     reference_mm=165.0,
     centre=("turntable", "turntable", "wrist"),
     aim=("turntable", "elbow"),
@@ -207,7 +202,7 @@ SPREAD = CameraSpread(
     elevation_range=(8.0, 45.0),
     distance_mm=1650.0,
     reference_share=0.26,
-    stage_mm=(80.0, 110.0),
+    path_mm=(80.0, 110.0),
 )
 WIDTH, HEIGHT = 96, 72
 CUT = (WIDTH - HEIGHT) // 2  # the studio's pictures are square: rows cut off above and below
@@ -338,72 +333,40 @@ run(f"{command} {settings} --out run --quiet")
 
 # %% [markdown]
 # The run's folder holds `record.json`, `history.json` and `weights.safetensors`. What it must beat:
-# *flat*, the same 2D pose without any depth, and what can be said without looking: the *mean pose*, in
-# 2D of the unpaired poses. There are no 3D labels to learn from, so the 3D mean is that of the test
-# set's own labels, which nobody could know beforehand. It faces nowhere in particular; the last row is
-# the constant that fits the test poses best once each is turned to it.
+# *flat*, the same 2D pose without any depth, and the *mean pose*, which does not look at the picture.
 
 # %% tags=["hide-input"]
+from book.kit.tables import number_table
 from selfpose.config import Config
-from selfpose.evaluation.scores import errors_3d, mean_errors
-from selfpose.metrics import procrustes, root_centred
-from book.kit.pages import number_table
-from experiments.records import read_record
-from selfpose.run import DataChoice
+from selfpose.run import DataChoice, read_record
 
 record = read_record("run")
 config = Config.from_dict(record["parameters"])
 data = DataChoice(name="folder", data_root="toy", cache="cache").load(config, progress=False)
 test = data.test
-truth = root_centred(test.poses_3d.double(), skeleton.root)
-
-
-def errors_of_constant(pose):
-    return mean_errors(errors_3d(pose.expand_as(truth), truth, skeleton))
-
-
-mean = truth.mean(dim=0)
-best = mean
-for _ in range(20):
-    best = procrustes(truth, best.expand_as(truth)).mean(dim=0)
 COLUMNS = {
     "error_2d_percent": "2D error, % of the picture",
     "p_mpjpe_mm": "P-MPJPE, mm",
     "n_mpjpe_mm": "N-MPJPE, mm",
 }
-mean_2d = {"error_2d_percent": record["baselines"]["mean_pose"]["error_2d_percent"]}
-rows = {
-    "this run": record["metrics"],
-    "flat": record["baselines"]["flat"],
-    "mean pose": mean_2d | errors_of_constant(mean),
-    "best constant, turned": {"p_mpjpe_mm": errors_of_constant(best)["p_mpjpe_mm"]},
-}
+rows = {"this run": record["metrics"]}
+rows |= {name.replace("_", " "): row for name, row in record["baselines"].items() if row}
 number_table(
     {name: {title: row.get(key) for key, title in COLUMNS.items()} for name, row in rows.items()},
-    first="pose",
-)
-
-# %% tags=["hide-input"]
-share = record["metrics"]["error_2d_percent"] / mean_2d["error_2d_percent"]
-gain = record["baselines"]["flat"]["p_mpjpe_mm"] - record["metrics"]["p_mpjpe_mm"]
-Markdown(
-    f"After {config.steps} steps the 2D error is {100 * share:.0f} % of the mean pose's. Depth is "
-    f"{'found' if gain > 0 else 'not found yet'}: without it the same 2D poses are {abs(gain):.0f} "
-    f"mm {'worse' if gain > 0 else 'better'} by P-MPJPE."
+    first=f"after {config.pictures.steps} steps",
 )
 
 # %% [markdown]
-# The last row is hard to reach: most of this toy is rigid, and that row looks at the answers. What is
-# missing is 2D. From the side the poses below are right; with the boom towards the camera or away from
-# it they often are not. Longer training is the first thing to try.
+# What is missing is 2D. From the side the poses below are right; with the boom towards the camera or
+# away from it they often are not. Longer training is the first thing to try.
 
 # %% mystnb={"figure": {"name": "fig-own-curves", "caption": "While it learns: the 2D error on the test pictures, and the spread of the drawn poses over that of the unpaired ones, which must not fall to nothing."}, "image": {"alt": "Two curves over the training steps: the 2D error falls, the spread stays near one."}} tags=["hide-input"]
-from book.kit.figures import monitor_figure
+from book.kit.figures import learning_curves
 from experiments.records import read_history
 
-monitor_figure(
+learning_curves(
     {"this run": read_history("run")["images"]},
-    {"error_2d_percent": "2D error, %", "spread": "spread"},
+    {"2D error, %": "error_2d_percent", "spread": "spread"},
     levels={"spread": 1.0},
     across=2,
 )
@@ -416,7 +379,7 @@ monitor_figure(
 # it lies across the view, and shorter elsewhere, so over many poses the longest projections tell. They
 # are taken from the unpaired poses, the 95th percentile of each bone, when the data are prepared.
 # (Write `relative_bone_lengths` into `skeleton.json` if you know better, or leave the term out with
-# `--set drop=[bl]`.) Here the toy's true lengths are known:
+# `--set terms.bl=0`.) Here the toy's true lengths are known:
 
 # %% tags=["hide-input"]
 from selfpose.metrics import bone_lengths
@@ -442,7 +405,7 @@ number_table(
 #
 # ## 6. New pictures
 #
-# On a terminal `selfpose predict run/weights.safetensors new --out poses` writes JSON, CSV and a figure
+# On a terminal `selfpose predict run/weights.safetensors new --out poses` writes a table and a figure
 # for each picture. In Python it is two lines. These pictures are four times as large as those that were
 # learnt from, and from a camera that nothing above has seen; 2D comes back in their own pixels.
 
@@ -459,40 +422,22 @@ for joint, xy, xyz in zip(skeleton.joints, poses_of.pose_2d[0], poses_of.pose_3d
 
 # %% mystnb={"figure": {"name": "fig-own-new", "caption": "A new picture, from the side: what the networks see, the skeleton image, the 2D and the 3D pose."}, "image": {"alt": "From left to right: the toy excavator, its stick figure drawn by the first network, the 2D pose over the picture, the 3D pose."}} tags=["hide-input"]
 from book.kit.figures import prediction_figure
+from selfpose.data.dataset import ImageSet
 
-prediction_figure(poses_of.images[0], poses_of.prediction, 0, skeleton)
+seen = ImageSet(images=poses_of.images, sequence=torch.arange(len(poses_of.images)))
+prediction_figure(poses_of.prediction, {"": 0}, seen, skeleton)
 
 # %% [markdown]
 # And the test pictures in order of their 2D error, with the truth in white:
 
 # %% tags=["hide-input"]
+from book.kit.figures import prediction_slider
 from selfpose.evaluation.scores import errors, predict_test
 from selfpose.model import load
-from book.kit.widgets import figure_slider
 
 prediction = predict_test(load("run/weights.safetensors"), test)
 error = errors(prediction, test, skeleton)["error_2d_percent"]
-order = error.argsort().tolist()
-ranks = torch.linspace(0, len(order) - 1, 9).round().long().tolist()
-figure_slider(
-    lambda rank: prediction_figure(
-        test.images[order[rank]],
-        prediction,
-        order[rank],
-        skeleton,
-        truth_2d=test.poses_2d[order[rank]],
-        truth_3d=test.poses_3d[order[rank]],
-    ),
-    ranks,
-    label="rank by 2D error",
-    format=lambda rank: f"{rank + 1} of {len(order)}",
-    describe=lambda rank: (
-        f"Test picture {rank + 1} of {len(order)} in order of 2D error, "
-        f"{float(error[order[rank]]):.1f} % of the picture: picture, skeleton image, 2D pose, 3D "
-        "pose and truth."
-    ),
-    start=4,
-)
+prediction_slider(prediction, test, skeleton, error, unit="% 2D error")
 
 # %% [markdown]
 # ## What goes wrong, and how to see it
@@ -500,9 +445,9 @@ figure_slider(
 # Copies of the folder, each spoilt in one way, and what the check says of them:
 
 # %% tags=["hide-input"]
-from selfpose.data.plan import Recipe
-from selfpose.data.readers import make_reader
 from selfpose.data.inspection import inspect_reader
+from selfpose.data.prepare import Recipe
+from selfpose.data.readers import make_reader
 
 
 def spoilt(name, spoil):
@@ -534,12 +479,6 @@ def pan(folder):
         ImageChops.offset(picture, 2 * step, 0).save(path)
 
 
-def rename(folder):
-    """The wrist gets another name in the poses."""
-    text = (folder / "poses.csv").read_text()
-    (folder / "poses.csv").write_text(text.replace("wrist", "hinge"))
-
-
 def swap(folder):
     """In the labels cab and bucket exchange their 3D, as where two files differ in joint order."""
     path = folder / "test" / "labels.csv"
@@ -550,20 +489,7 @@ def swap(folder):
     write_rows(path, header, [row[:4] + deep_of[row[0], other.get(row[1], row[1])] for row in rows])
 
 
-def unsized(folder):
-    """The size of the pictures that the poses were clicked in is left out."""
-    with (folder / "poses.csv").open() as file:
-        rows = [row[:-2] for row in csv.reader(file)]
-    write_rows(folder / "poses.csv", rows[0], rows[1:])
-
-
-for name, spoil in {
-    "loose": scatter,
-    "panned": pan,
-    "renamed": rename,
-    "swapped": swap,
-    "unsized": unsized,
-}.items():
+for name, spoil in {"loose": scatter, "panned": pan, "swapped": swap}.items():
     spoilt(name, spoil)
 
 # %% [markdown]
@@ -572,14 +498,14 @@ for name, spoil in {
 #   longer. If you can film a clip with the camera on a table, do.
 # - **A camera that moves** (`panned`), or two cameras in one sub-folder. The check compares some
 #   pictures of each clip with their median and names the clip. Divide it, or leave it out.
-# - **Other names** (`renamed`). A table names its joints, so a wrong name is found with the line. A
-#   `poses.npy` names nothing: its joints must be in the skeleton's order.
+# - **Other names.** A table names its joints, so a wrong name is found with the line. A `poses.npy`
+#   names nothing: its joints must be in the skeleton's order.
 # - **Another order in 2D and 3D** (`swapped`). No camera projects the one onto the other, and the check
 #   says by how much. Unpaired poses in another order than the skeleton's contradict nothing and can be
 #   told by eye alone: draw a few.
-# - **Another scale** (`unsized`). The poses seem to lie outside the pictures. Poses that are only a
-#   little too large or too small are not noticed: the body must fill as much of the picture in both.
-#   Compare the two figures below before you train.
+# - **Another scale.** Poses that lie outside the pictures are found. Poses that are only a little too
+#   large or too small are not noticed: the body must fill as much of the picture in both. Compare the
+#   two in the figure below before you train.
 
 # %% mystnb={"figure": {"name": "fig-own-unpaired", "caption": "The eye's check: six unpaired poses as training sees them, on pictures that they have nothing to do with. Size and manner should agree, places and bends need not."}, "image": {"alt": "Six pictures of the toy excavator, each with the stick figure of another pose over it, of the same size as the toy."}} tags=["hide-input"]
 rows = torch.linspace(0, len(data.unpaired) - 1, 6).long().tolist()
@@ -621,10 +547,4 @@ number_table({"mean difference, %": {f"{n} poses": estimate_error(n) for n in co
 # read, stand in [use your own data](../book/own_data.md).
 
 # %% tags=["hide-input"]
-provenance_box(
-    page="11_own_body",
-    parameters={
-        **{"seed": seed, "cameras": cameras, "pictures_each": pictures_each, "poses": poses},
-        **{"preset": preset, "overrides": overrides},
-    },
-)
+page.provenance_box(record)

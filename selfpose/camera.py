@@ -7,9 +7,9 @@ camera's distance, so a pose's root lies at depth Δ = 10 and the mean hip–hea
 from dataclasses import dataclass
 
 import torch
-
 from jaxtyping import Float
 from torch import Tensor
+
 from selfpose.skeleton import Skeleton
 
 DEPTH_OFFSET = 10.0  # Δ
@@ -32,18 +32,10 @@ def lift(
     *,
     delta: float = DEPTH_OFFSET,
 ) -> Float[Tensor, "*b J 3"]:
-    """Back-project 2D joints to the depths z = max(1, d + Δ): v = (x z, y z, z).
+    """Back-project joints of the normalised plane to depths z = max(1, d + Δ): v = (x z, y z, z).
 
-    Parameters
-    ----------
-    pose
-        Joints on the normalised plane.
-    depth_offset
-        d, one for each joint, method units.
-    delta
-        Δ, the distance of the camera.
-
-    Source: Sosa & Hogg 2023, the lifting equation. ``project(lift(y, d))`` is ``y`` for every d.
+    d and Δ, the camera's distance, in method units. ``project(lift(y, d))`` is ``y`` for every d.
+    Source: Sosa & Hogg 2023, the lifting equation.
     """
     z = (depth_offset + delta).clamp(min=MIN_DEPTH)
     return torch.cat([pose * z[..., None], z[..., None]], dim=-1)
@@ -52,8 +44,7 @@ def lift(
 def elevation_rotation(angle: Float[Tensor, "*b"]) -> Float[Tensor, "*b 3 3"]:
     """R_x(α): from an upright frame to that of a camera raised by α, looking down (radians).
 
-    A level camera's forward axis (0, 0, 1) sees a point on it move up in the picture (y < 0) when
-    α grows:
+    A level camera's forward axis (0, 0, 1) moves up in the picture (y < 0) when α grows:
 
     >>> elevation_rotation(torch.tensor(torch.pi / 6)) @ torch.tensor([0.0, 0.0, 1.0])
     tensor([ 0.0000, -0.5000,  0.8660])
@@ -84,22 +75,16 @@ def rotate_about_root(
 class PixelScale:
     """The map between image pixels and the normalised plane: y = (p − p_root) · 0.1 / length.
 
-    One constant for a whole data set, taken from its *unpaired* poses: a scale estimated from each
-    picture would leak its label.
-
-    Parameters
-    ----------
-    length_px
-        Mean root–top distance of the unpaired 2D poses, in pixels.
+    One constant for a whole data set: the mean root–top distance of its *unpaired* 2D poses, in
+    pixels. A scale estimated from each picture would leak its label.
     """
 
     length_px: float
 
     def __post_init__(self) -> None:
-        if not (self.length_px > 0 and self.length_px < float("inf")):
+        if not 0 < self.length_px < float("inf"):
             raise ValueError(
-                f"the mean root-top distance must be a positive number of pixels, got "
-                f"{self.length_px}; are the unpaired poses all equal to zero, or not finite?"
+                f"the unpaired poses' mean root-top distance must be positive: {self.length_px} px"
             )
 
     @classmethod
@@ -117,16 +102,3 @@ class PixelScale:
     ) -> Float[Tensor, "*b J 2"]:
         """Normalised plane → pixels, with the root put at ``root_px``."""
         return pose * (self.length_px / REFERENCE_LENGTH_2D) + root_px[..., None, :]
-
-
-__all__ = [
-    "DEPTH_OFFSET",
-    "MIN_DEPTH",
-    "REFERENCE_LENGTH_2D",
-    "PixelScale",
-    "azimuth_rotation",
-    "elevation_rotation",
-    "lift",
-    "project",
-    "rotate_about_root",
-]

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-
 from jaxtyping import Float
 from torch import Tensor
+
 from selfpose.camera import (
     DEPTH_OFFSET,
     MIN_DEPTH,
@@ -24,10 +24,10 @@ Lifting = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True, kw_only=True)
 class Cycle:
-    """One cycle's intermediates by name; ``_rotated`` is the paper's tilde, ``_back`` its prime.
+    """What one cycle passes through; ``_rotated`` is the paper's tilde, ``_back`` its prime.
 
-    Shapes: poses (b, J, 2) on the normalised plane or (b, J, 3) in method units, camera frame;
-    angles (b) in radians.
+    Poses (b, J, 2) on the normalised plane or (b, J, 3) in method units, camera frame; angles (b)
+    in radians.
     """
 
     pose_2d: Tensor  # y
@@ -64,28 +64,16 @@ def draw_angles(
 
 @dataclass(frozen=True, kw_only=True)
 class FixedElevation:
-    """A distribution of camera elevations that is assumed, not learnt: N(mean, sd), radians.
-
-    With it the rotation cycle is a cycle with an assumed elevation: the one taken out and the one
-    put back in are both drawn, and Λ's own is not used.
-    """
+    """A distribution of camera elevations that is assumed, not learnt: N(mean, sd), radians."""
 
     mean: float
     sd: float
 
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.mean) and math.isfinite(self.sd) and self.sd >= 0):
-            raise ValueError(
-                "a fixed elevation needs a finite mean and a finite standard deviation of 0 or "
-                f"more (radians), got {self.mean} and {self.sd}"
-            )
-
     def draw(
         self, like: Float[Tensor, " b"], *, generator: torch.Generator | None = None
     ) -> Float[Tensor, " b"]:
-        """One elevation for each element of ``like``, on its device (radians)."""
-        normal = torch.randn(len(like), generator=generator).to(like)
-        return self.mean + self.sd * normal
+        """One elevation for each element of ``like`` (radians)."""
+        return self.mean + self.sd * torch.randn(len(like), generator=generator).to(like)
 
 
 def view_change(
@@ -125,21 +113,15 @@ def rotation_cycle(
 
     Parameters
     ----------
-    pose_2d
-        y, root-centred poses on the normalised plane.
-    lifter
-        Λ.
-    root
-        Index of the joint that the pose is turned about.
-    delta
-        Δ, the depth of the root.
+    pose_2d, lifter
+        y, root-centred poses on the normalised plane; Λ.
+    root, delta
+        The joint that the pose is turned about, and its depth Δ.
     angles
         (azimuths, elevations put back in) to use in place of drawn ones, radians.
     fixed_elevation
-        Where the elevations taken out and put back in are drawn from, in place of Λ's predictions.
-        Λ's elevation then takes part in nothing, and no gradient reaches it.
-    generator
-        Source of the drawn angles.
+        Where the elevations taken out and put back in are drawn from, in place of Λ's predictions:
+        no gradient then reaches Λ's elevation.
     """
     depth_offset, elevation = lifter(pose_2d)
     pose_3d = lift(pose_2d, depth_offset, delta=delta)
@@ -172,14 +154,3 @@ def rotation_cycle(
         pose_3d_back=back,
         pose_2d_back=project_ahead(back),
     )
-
-
-__all__ = [
-    "Cycle",
-    "FixedElevation",
-    "Lifting",
-    "draw_angles",
-    "project_ahead",
-    "rotation_cycle",
-    "view_change",
-]

@@ -1,26 +1,26 @@
-"""Files that are written whole or not at all; names given by users."""
+"""Files written whole or not at all; digests of files; names that users give."""
 
 import difflib
-import fcntl
+import hashlib
+import json
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 
 
-def write_whole(path: Path, write: Callable[[Path], object], *, shared: bool = False) -> None:
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file under another name, then rename: it is there whole or not at all.
-
-    ``shared`` gives each process a name of its own, for files that several may write at once.
 
     Raises
     ------
     OSError
         If it cannot be written; an older file of that name is then still there.
     """
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part" if shared else f"{path.name}.part")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         write(partial)
         os.replace(partial, path)
@@ -31,52 +31,49 @@ def write_whole(path: Path, write: Callable[[Path], object], *, shared: bool = F
         partial.unlink(missing_ok=True)
 
 
-@contextmanager
-def hold(path: Path) -> Iterator[None]:
-    """Be the only process inside, of those on this machine; the others wait.
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON whole or not at all; NaN is refused, it is not JSON."""
+    text = json.dumps(value, indent=1, allow_nan=False) + "\n"
+    write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
 
-    The operating system lets go of the lock by itself when its holder dies.
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@cache
+def library_digest() -> str:
+    """A digest of the package's source as it was when first asked for: all that can change a run.
+
+    It is made of the hashes that git gives to files, so that the commit of a library that ran where
+    there is no git can be found later.
     """
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    package = Path(__file__).resolve().parent
+    lines = []
+    for path in package.rglob("*.py"):
+        content = path.read_bytes()
+        blob = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False)
+        lines.append(f"{path.relative_to(package.parent).as_posix()} {blob.hexdigest()}")
+    return lines_digest(lines)
 
 
-@contextmanager
-def hold_folder(folder: Path, *, busy: str) -> Iterator[None]:
-    """Be the only process of this machine that writes into a folder; leaves no file there.
+def lines_digest(lines: Iterable[str]) -> str:
+    """SHA-256 of lines of text in any order, hexadecimal."""
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
-    Raises
-    ------
-    ValueError
-        With the words ``busy``, if another one holds the folder.
-    """
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(busy) from None
-        except OSError:
-            pass  # some network file systems lock no folders: go on as before
-        yield
-    finally:
-        os.close(descriptor)
 
-def refuse_unknown(names: Iterable[str], known: Iterable[str], what: str) -> None:
+def refuse_unknown(names: Iterable[Any], known: Iterable[Any], what: str) -> None:
     """Raise ``ValueError`` for the first name that is not known, with the nearest right one.
 
-    >>> refuse_unknown(["seed"], ["seed", "preset"], "parameter")
     >>> refuse_unknown(["sead"], ["seed", "preset"], "parameter")
     Traceback (most recent call last):
     ValueError: unknown parameter 'sead'; did you mean 'seed'? Known: seed, preset
     """
-    known = list(known)
+    known = [str(name) for name in known]
     for name in names:
-        if name not in known:
+        if str(name) not in known:
             near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
             hint = f"; did you mean {near[0]!r}?" if near else "."
             raise ValueError(f"unknown {what} {name!r}{hint} Known: {', '.join(known) or 'none'}")
-
-
-__all__ = ["hold", "hold_folder", "refuse_unknown", "write_whole"]

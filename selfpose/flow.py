@@ -3,22 +3,12 @@
 import math
 
 import torch
-from torch import nn
-
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class WhiteningPCA(nn.Module):
-    """Projects flattened poses onto their first principal components, each scaled to unit variance.
-
-    Parameters
-    ----------
-    n_features
-        Length of a flattened pose, 2J.
-    n_components
-        Dimensions kept.
-    """
+    """Projects flattened poses (2J) onto their first principal components, unit variance each."""
 
     mean: Tensor
     basis: Tensor
@@ -28,8 +18,8 @@ class WhiteningPCA(nn.Module):
         super().__init__()
         if not 2 <= n_components <= n_features - 2:
             raise ValueError(
-                f"the flow can keep 2 to {n_features - 2} dimensions of a pose with {n_features} "
-                f"coordinates (the root's two are always zero), not {n_components}"
+                f"the flow prior can keep 2 to {n_features - 2} components of poses with "
+                f"{n_features} coordinates (the root's two are zero), not {n_components}"
             )
         self.register_buffer("mean", torch.zeros(n_features))
         self.register_buffer("basis", torch.eye(n_components, n_features))
@@ -37,19 +27,16 @@ class WhiteningPCA(nn.Module):
 
     def fit(self, poses: Float[Tensor, "N F"]) -> None:
         """Set mean, directions and standard deviations from poses."""
-        n_components = len(self.basis)
-        if len(poses) <= n_components:
-            raise ValueError(f"{len(poses)} poses are too few for {n_components} components")
+        n = len(self.basis)
         self.mean.copy_(poses.mean(dim=0))
         _, s, vh = torch.linalg.svd((poses - self.mean).double(), full_matrices=False)
-        self.basis.copy_(vh[:n_components])
-        deviation = s[:n_components] / math.sqrt(len(poses) - 1)
-        if deviation.min() < 1e-6 * deviation.max():
+        if len(poses) <= n or s[n - 1] < 1e-6 * s[0]:
             raise ValueError(
-                f"the poses vary in fewer than {n_components} directions, so the prior cannot keep "
-                "that many: set flow_components lower, or bring more varied poses"
+                f"{len(poses)} poses vary in fewer than the {n} directions that the flow prior is "
+                "to keep: bring more varied poses, or keep fewer components"
             )
-        self.scale.copy_(deviation)
+        self.basis.copy_(vh[:n])
+        self.scale.copy_(s[:n] / math.sqrt(len(poses) - 1))
 
     def forward(self, poses: Float[Tensor, "*b F"]) -> Float[Tensor, "*b K"]:
         return ((poses - self.mean) @ self.basis.mT) / self.scale
@@ -77,10 +64,8 @@ class AffineCoupling(nn.Module):
         self.net = nn.Sequential(
             nn.Linear(self.kept, width), nn.ReLU(), nn.Linear(width, 2 * changed)
         )
-        last = self.net[-1]
-        assert isinstance(last, nn.Linear)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        for parameter in self.net[-1].parameters():
+            nn.init.zeros_(parameter)
 
     def _scale_shift(self, kept: Tensor) -> tuple[Tensor, Tensor]:
         log_scale, shift = self.net(kept).chunk(2, dim=-1)
@@ -102,17 +87,9 @@ class AffineCoupling(nn.Module):
 class FlowPrior(nn.Module):
     """log p(y) of a root-centred 2D pose on the normalised plane, by PCA and a coupling flow.
 
-    Parameters
-    ----------
-    n_joints
-        J.
-    n_components
-        Dimensions of the PCA (ElePose keeps 26 for 17 joints).
-    n_blocks, width
-        Coupling blocks, and units in the hidden layer of each.
-
     The density is that of the whitened PCA code, in nats: comparable between poses, not between
-    priors with different PCAs. Source: the term L_NF, after ElePose (Wandt et al. 2022).
+    priors with different PCAs. ``width`` is that of each coupling block's hidden layer. Source:
+    the term L_NF, after ElePose (Wandt et al. 2022), which keeps 26 components for 17 joints.
     """
 
     def __init__(
@@ -158,11 +135,8 @@ class FlowPrior(nn.Module):
     def sample(
         self, n: int, *, temperature: float = 1.0, generator: torch.Generator | None = None
     ) -> Float[Tensor, "n J 2"]:
-        """Draw poses; ``temperature`` scales the noise (below 1: closer to typical poses)."""
+        """Draw poses; a ``temperature`` below 1 draws them closer to typical ones."""
         noise = torch.randn(n, self.n_components, generator=generator)
         return self.noise_to_pose(temperature * noise.to(self.pca.scale))
 
     forward = log_prob
-
-
-__all__ = ["AffineCoupling", "FlowPrior", "WhiteningPCA"]

@@ -3,10 +3,10 @@
 import math
 
 import torch
-from torch.nn import functional
-
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
+
 from selfpose.metrics import bone_lengths, twin_distances_sq
 from selfpose.render import exchange_sides
 from selfpose.skeleton import Skeleton
@@ -73,7 +73,7 @@ def deformation_loss(
 ) -> Float[Tensor, ""]:
     """L_def (loss 5): ‖(v⁽ʲ⁾ − v⁽ᵏ⁾) − (v'⁽ʲ⁾ − v'⁽ᵏ⁾)‖ over pairs (j, k) of the batch.
 
-    Pairs are neighbours in the (shuffled) batch, b of them; they need share nothing. Method units.
+    Pairs are the b neighbours in the (shuffled) batch, which need share nothing. Method units.
     """
     before = pose_3d - pose_3d.roll(1, dims=0)
     after = pose_3d_back - pose_3d_back.roll(1, dims=0)
@@ -90,21 +90,8 @@ def bone_length_loss(
 ) -> Float[Tensor, ""]:
     """L_bl (loss 7): Σ_n (b_n − b̄_n)² / (2σ²), b_n relative to the mean bone of that pose.
 
-    Parameters
-    ----------
-    sigma
-        σ_n, the same for all bones; 0.1 gives ElePose's weight of 50.
-
-    Raises
-    ------
-    ValueError
-        If the skeleton knows no relative bone lengths.
+    σ is the same for all bones; 0.1 gives ElePose's weight of 50. The skeleton must state b̄.
     """
-    if skeleton.relative_bone_lengths is None:
-        raise ValueError(
-            f"the bone-length loss needs relative_bone_lengths, which skeleton {skeleton.name!r} "
-            "does not state; drop the term 'bl' or measure them"
-        )
     lengths = bone_lengths(pose_3d, skeleton)
     relative = lengths / lengths.mean(dim=-1, keepdim=True).clamp(min=1e-6)
     expected = relative.new_tensor(skeleton.relative_bone_lengths)
@@ -129,24 +116,15 @@ def puppet_loss(
     sigma: float = 0.03,
     share: float = 0.7,
 ) -> Float[Tensor, ""]:
-    """Ours: s and Ω(s) of a puppet against the skeleton image and the pose that it was given.
+    """Ours: s = Φ(puppet) and Ω(s) against κ(u) and u, the unpaired pose it was drawn with.
 
     A stick figure seen from the front is its own twin seen from behind, so a plain squared error
     teaches the mean of the two: a body without sides. This one is that of a mixture: the pose is
     named as given with probability ``share`` and exchanged otherwise, joints have a standard
-    deviation of ``sigma``, and each naming counts by its posterior, as in EM. The prior ``share``
-    above a half favours the right naming where the network has not chosen yet.
-
-    But the mixture is content with either naming, so once a network has chosen one for all, it
-    does not teach which way a body faces. Not ``forgiving``, the loss is the plain squared error,
-    for networks that find the joints already.
-
-    Parameters
-    ----------
-    image, pose
-        s = Φ(puppet) and Ω(s), [0, 1] image coordinates.
-    true_image, true_pose
-        κ(u) and u, the unpaired pose that the puppet was drawn with.
+    deviation of ``sigma`` ([0, 1] image coordinates), and each naming counts by its posterior, as
+    in EM. But a mixture is content with either naming for all, so it does not teach which way a
+    body faces. Not ``forgiving``, the loss is the plain squared error, for networks that find the
+    joints already.
     """
     as_named, exchanged = twin_distances_sq(pose, true_pose, skeleton)
     seen = (image - true_image).square().mean(dim=(-3, -2, -1))
@@ -167,25 +145,7 @@ def distillation_loss(
 ) -> Float[Tensor, ""]:
     """Ours: what Λ says of a pose seen by Ω against what it says of the true one, squared.
 
-    Depths in method units, elevations in radians; the root's depth is zero on both sides.
+    Depths in method units, elevations in radians.
     """
     depths = (depth - true_depth).square().sum(dim=-1)
     return (depths + (elevation - true_elevation).square()).mean()
-
-
-__all__ = [
-    "adversarial_loss",
-    "bone_length_loss",
-    "consistency_loss",
-    "deformation_loss",
-    "discriminator_loss",
-    "distillation_loss",
-    "flow_loss",
-    "pose_norm",
-    "puppet_loss",
-    "r1_penalty",
-    "redrawing_loss",
-    "regressor_loss",
-    "reprojection_loss",
-    "silhouette_loss",
-]

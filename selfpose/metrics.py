@@ -1,7 +1,6 @@
 """Errors of 2D and 3D poses under their full names: the variant is part of each name.
 
-Every function maps (..., J, 3) or (..., J, 2) poses to one value a pose; callers average. Poses in
-3D are in millimetres unless a docstring says otherwise.
+Errors are one value a pose; callers average. 3D poses are in millimetres unless said otherwise.
 """
 
 from collections.abc import Iterator
@@ -9,10 +8,13 @@ from dataclasses import replace
 from itertools import product
 
 import torch
-
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float
 from torch import Tensor
+
 from selfpose.skeleton import Skeleton
+
+Pose2D = Float[Tensor, "*b J 2"]
+Pose3D = Float[Tensor, "*b J 3"]
 
 
 def root_centred(pose: Float[Tensor, "*b J C"], root: int) -> Float[Tensor, "*b J C"]:
@@ -20,17 +22,17 @@ def root_centred(pose: Float[Tensor, "*b J C"], root: int) -> Float[Tensor, "*b 
     return pose - pose[..., root : root + 1, :]
 
 
-def mpjpe(
-    predicted: Float[Tensor, "*b J 3"], target: Float[Tensor, "*b J 3"], *, root: int
-) -> Float[Tensor, "*b"]:
+def joint_errors(predicted: Pose3D, target: Pose3D, *, root: int) -> Float[Tensor, "*b J"]:
+    """Euclidean error of each joint after the roots are aligned (mm); the root's own is 0."""
+    return (root_centred(predicted, root) - root_centred(target, root)).norm(dim=-1)
+
+
+def mpjpe(predicted: Pose3D, target: Pose3D, *, root: int) -> Float[Tensor, "*b"]:
     """MPJPE: mean Euclidean joint error after the roots are aligned (mm)."""
-    difference = root_centred(predicted, root) - root_centred(target, root)
-    return difference.norm(dim=-1).mean(dim=-1)
+    return joint_errors(predicted, target, root=root).mean(dim=-1)
 
 
-def scale_to_target(
-    predicted: Float[Tensor, "*b J 3"], target: Float[Tensor, "*b J 3"], *, root: int
-) -> Float[Tensor, "*b J 3"]:
+def scale_to_target(predicted: Pose3D, target: Pose3D, *, root: int) -> Pose3D:
     """Root-centre and multiply by the least-squares scale ⟨p, g⟩ / ⟨p, p⟩, never below zero."""
     p, g = root_centred(predicted, root), root_centred(target, root)
     size = (p * p).sum(dim=(-2, -1)).clamp(min=torch.finfo(p.dtype).tiny)
@@ -38,92 +40,11 @@ def scale_to_target(
     return p * scale[..., None, None]
 
 
-def n_mpjpe(
-    predicted: Float[Tensor, "*b J 3"], target: Float[Tensor, "*b J 3"], *, root: int
-) -> Float[Tensor, "*b"]:
-    """N-MPJPE: MPJPE after the least-squares scale about the root (mm).
-
-    Some code in this field scales by the ratio of norms instead; that is another number.
-    """
-    return mpjpe(scale_to_target(predicted, target, root=root), target, root=root)
-
-
-def procrustes(
-    predicted: Float[Tensor, "*b J 3"],
-    target: Float[Tensor, "*b J 3"],
-    *,
-    reflection: bool = False,
-) -> Float[Tensor, "*b J 3"]:
-    """The prediction after the best similarity transform onto the target.
-
-    With ``reflection=False`` (the default) the rotation is proper, det R = +1, as the metric's
-    definition asks; ``True`` also admits mirror images, which hides depth flips.
-    """
-    centre = target.mean(dim=-2, keepdim=True)
-    p = predicted - predicted.mean(dim=-2, keepdim=True)
-    g = target - centre
-    u, s, vh = torch.linalg.svd(p.mT @ g)
-    sign = torch.ones_like(s)
-    if not reflection:
-        sign[..., -1] = torch.where((torch.linalg.det(u) * torch.linalg.det(vh)) < 0, -1.0, 1.0)
-    rotation = (u * sign[..., None, :]) @ vh
-    size = (p * p).sum(dim=(-2, -1)).clamp(min=torch.finfo(p.dtype).tiny)
-    scale = (s * sign).sum(dim=-1) / size
-    return scale[..., None, None] * (p @ rotation) + centre
-
-
-def p_mpjpe(
-    predicted: Float[Tensor, "*b J 3"],
-    target: Float[Tensor, "*b J 3"],
-    *,
-    reflection: bool = False,
-) -> Float[Tensor, "*b"]:
-    """P-MPJPE: mean joint error after Procrustes alignment, a proper rotation by default (mm)."""
-    aligned = procrustes(predicted, target, reflection=reflection)
-    return (aligned - target).norm(dim=-1).mean(dim=-1)
-
-
-def pck(
-    predicted: Float[Tensor, "*b J 3"],
-    target: Float[Tensor, "*b J 3"],
-    *,
-    root: int,
-    threshold_mm: float = 150.0,
-) -> Float[Tensor, "*b"]:
-    """PCK: percentage of joints with an error strictly below the threshold, roots aligned.
-
-    All J joints count, the root included (it is always right).
-    """
-    error = (root_centred(predicted, root) - root_centred(target, root)).norm(dim=-1)
-    return 100 * (error < threshold_mm).to(predicted.dtype).mean(dim=-1)
-
-
-def auc(
-    predicted: Float[Tensor, "*b J 3"], target: Float[Tensor, "*b J 3"], *, root: int
-) -> Float[Tensor, "*b"]:
-    """AUC: mean PCK over the 31 thresholds 0, 5, …, 150 mm.
-
-    A perfect prediction scores 100 · 30/31 = 96.77, as in the official MPI-INF-3DHP script, since
-    no error lies below 0.
-    """
-    curve = [pck(predicted, target, root=root, threshold_mm=5.0 * k) for k in range(31)]
-    return torch.stack(curve).mean(dim=0)
-
-
-def joint_errors(
-    predicted: Float[Tensor, "*b J 3"], target: Float[Tensor, "*b J 3"], *, root: int
-) -> Float[Tensor, "*b J"]:
-    """Euclidean error of each joint after the roots are aligned (mm); the root's own is 0."""
-    return (root_centred(predicted, root) - root_centred(target, root)).norm(dim=-1)
-
-
-def ratio_scale_to_target(
-    predicted: Float[Tensor, "*b J 3"], target: Float[Tensor, "*b J 3"], *, root: int
-) -> Float[Tensor, "*b J 3"]:
+def ratio_scale_to_target(predicted: Pose3D, target: Pose3D, *, root: int) -> Pose3D:
     """Root-centre and give the prediction the target's norm: the scale ‖g‖ / ‖p‖.
 
-    What some code of this field calls N-MPJPE rests on this scale (ElePose's evaluation). It is
-    never smaller than the least-squares scale ⟨p, g⟩ / ⟨p, p⟩, by Cauchy and Schwarz.
+    Some code of this field rests its N-MPJPE on it (ElePose's evaluation). It is never smaller
+    than the least-squares scale ⟨p, g⟩ / ⟨p, p⟩, by Cauchy and Schwarz.
     """
     p, g = root_centred(predicted, root), root_centred(target, root)
     size = p.norm(dim=(-2, -1)).clamp(min=torch.finfo(p.dtype).tiny)
@@ -131,16 +52,9 @@ def ratio_scale_to_target(
 
 
 def bone_scale_to_target(
-    predicted: Float[Tensor, "*b J 3"],
-    target: Float[Tensor, "*b J 3"],
-    *,
-    root: int,
-    bone: tuple[int, int],
-) -> Float[Tensor, "*b J 3"]:
-    """Root-centre and scale so that two joints are as far apart as in the target.
-
-    The hand line's scale alignment: one bone is given, so its length says all about the size.
-    """
+    predicted: Pose3D, target: Pose3D, *, root: int, bone: tuple[int, int]
+) -> Pose3D:
+    """Root-centre and scale so that two joints are as far apart as in the target, as for hands."""
     i, j = bone
     p = root_centred(predicted, root)
     own = (p[..., j, :] - p[..., i, :]).norm(dim=-1).clamp(min=torch.finfo(p.dtype).tiny)
@@ -160,15 +74,37 @@ def set_scale(
     return scale.clamp(min=0)
 
 
-def procrustes_z_turned(
-    predicted: Float[Tensor, "*b J 3"], target: Float[Tensor, "*b J 3"]
-) -> Float[Tensor, "*b J 3"]:
+def n_mpjpe(predicted: Pose3D, target: Pose3D, *, root: int) -> Float[Tensor, "*b"]:
+    """N-MPJPE: MPJPE after the least-squares scale about the root (mm)."""
+    return mpjpe(scale_to_target(predicted, target, root=root), target, root=root)
+
+
+def procrustes(predicted: Pose3D, target: Pose3D, *, reflection: bool = False) -> Pose3D:
+    """The prediction after the best similarity transform onto the target.
+
+    With ``reflection=False`` (the default) the rotation is proper, det R = +1, as the metric's
+    definition asks; ``True`` also admits mirror images, which hides depth flips.
+    """
+    centre = target.mean(dim=-2, keepdim=True)
+    p = predicted - predicted.mean(dim=-2, keepdim=True)
+    g = target - centre
+    u, s, vh = torch.linalg.svd(p.mT @ g)
+    sign = torch.ones_like(s)
+    if not reflection:
+        sign[..., -1] = torch.where((torch.linalg.det(u) * torch.linalg.det(vh)) < 0, -1.0, 1.0)
+    rotation = (u * sign[..., None, :]) @ vh
+    size = (p * p).sum(dim=(-2, -1)).clamp(min=torch.finfo(p.dtype).tiny)
+    scale = (s * sign).sum(dim=-1) / size
+    return scale[..., None, None] * (p @ rotation) + centre
+
+
+def procrustes_z_turned(predicted: Pose3D, target: Pose3D) -> Pose3D:
     """Not the metric's alignment, but one that circulates as Procrustes "without reflection".
 
     The best orthogonal transform is taken, and where it is a reflection, its result's z is negated:
-    a proper rotation, but not the best one, since the axis to give up is that of the smallest
-    singular value and not the camera's. The scale is the ratio of norms. So does ElePose's batched
-    evaluation; it stands here to measure what that makes of a number.
+    a proper rotation, but not the best one, which gives up the axis of the smallest singular value.
+    The scale is the ratio of norms. So does ElePose's batched evaluation; it stands here to measure
+    what that makes of a number.
     """
     centre = target.mean(dim=-2, keepdim=True)
     p = predicted - predicted.mean(dim=-2, keepdim=True)
@@ -182,6 +118,12 @@ def procrustes_z_turned(
     return aligned * (g.norm(dim=(-2, -1)) / size)[..., None, None] + centre
 
 
+def p_mpjpe(predicted: Pose3D, target: Pose3D, *, reflection: bool = False) -> Float[Tensor, "*b"]:
+    """P-MPJPE: mean joint error after Procrustes alignment, a proper rotation by default (mm)."""
+    aligned = procrustes(predicted, target, reflection=reflection)
+    return (aligned - target).norm(dim=-1).mean(dim=-1)
+
+
 def percent_below(
     errors: Float[Tensor, "*b J"], threshold_mm: float, *, inclusive: bool = False
 ) -> Float[Tensor, "*b"]:
@@ -193,15 +135,33 @@ def percent_below(
     return 100 * hit.to(errors.dtype).mean(dim=-1)
 
 
-def flip_depth(pose: Float[Tensor, "*b J 3"], *, root: int) -> Float[Tensor, "*b J 3"]:
+def pck(
+    predicted: Pose3D, target: Pose3D, *, root: int, threshold_mm: float = 150.0
+) -> Float[Tensor, "*b"]:
+    """PCK: percentage of joints, the root included, whose error is strictly below the threshold."""
+    return percent_below(joint_errors(predicted, target, root=root), threshold_mm)
+
+
+def auc(predicted: Pose3D, target: Pose3D, *, root: int) -> Float[Tensor, "*b"]:
+    """AUC: mean PCK over the 31 thresholds 0, 5, …, 150 mm.
+
+    A perfect prediction scores 100 · 30/31 = 96.77, as in the official MPI-INF-3DHP script, since
+    no error lies below 0.
+    """
+    error = joint_errors(predicted, target, root=root).sort(dim=-1).values
+    thresholds = 5 * torch.arange(31).to(error).expand(*error.shape[:-1], 31)
+    below = torch.searchsorted(error, thresholds).to(error.dtype)  # joints strictly below each
+    curve = 100 * (below / error.shape[-1])
+    return curve.movedim(-1, 0).contiguous().mean(dim=0)
+
+
+def flip_depth(pose: Pose3D, *, root: int) -> Pose3D:
     """The pose with all depths turned about its root's: what was before it lies behind it."""
     z = 2 * pose[..., root : root + 1, 2:] - pose[..., 2:]
     return torch.cat([pose[..., :2], z], dim=-1)
 
 
-def error_2d_percent(
-    predicted: Float[Tensor, "*b J 2"], target: Float[Tensor, "*b J 2"], *, image_size: int
-) -> Float[Tensor, "*b"]:
+def error_2d_percent(predicted: Pose2D, target: Pose2D, *, image_size: int) -> Float[Tensor, "*b"]:
     """Mean 2D joint error in % of the side of the image; poses in pixels. Strict about sides."""
     return 100 * (predicted - target).norm(dim=-1).mean(dim=-1) / image_size
 
@@ -211,50 +171,38 @@ def side_labellings(skeleton: Skeleton) -> Iterator[list[int]]:
     for swaps in product((False, True), repeat=len(skeleton.limbs)):
         order = list(range(skeleton.n_joints))
         for limb, swapped in zip(skeleton.limbs, swaps, strict=True):
-            if swapped:
-                for left, right in limb:
-                    order[left], order[right] = right, left
+            for left, right in limb if swapped else ():
+                order[left], order[right] = right, left
         yield order
 
 
-def best_labelling(
-    predicted: Shaped[Tensor, "*b J 2"], target: Shaped[Tensor, "*b J 2"], skeleton: Skeleton
-) -> Shaped[Tensor, "*b J 2"]:
+def best_labelling(predicted: Pose2D, target: Pose2D, skeleton: Skeleton) -> Pose2D:
     """The prediction with left and right of each limb exchanged where that fits the target better.
 
     Uses the truth, so it is for analysis only: it measures a pose up to its left/right labels.
     """
     options = torch.stack([predicted[..., order, :] for order in side_labellings(skeleton)])
-    error = (options - target).norm(dim=-1).mean(dim=-1)
-    best = error.argmin(dim=0)
-    index = best[None, ..., None, None].expand(1, *options.shape[1:])
-    return options.gather(0, index)[0]
+    best = (options - target).norm(dim=-1).mean(dim=-1).argmin(dim=0)
+    return options.gather(0, best[None, ..., None, None].expand(1, *options.shape[1:]))[0]
 
 
 def side_tolerant_error_2d_percent(
-    predicted: Float[Tensor, "*b J 2"],
-    target: Float[Tensor, "*b J 2"],
-    *,
-    image_size: int,
-    skeleton: Skeleton,
+    predicted: Pose2D, target: Pose2D, *, image_size: int, skeleton: Skeleton
 ) -> Float[Tensor, "*b"]:
     """2D error in % with left and right forgiven limb by limb (arms and legs apart)."""
     matched = best_labelling(predicted, target, skeleton)
     return error_2d_percent(matched, target, image_size=image_size)
 
 
-def facing_is_right(
-    predicted: Float[Tensor, "*b J 2"], target: Float[Tensor, "*b J 2"], skeleton: Skeleton
-) -> Bool[Tensor, "*b"]:
+def facing_is_right(predicted: Pose2D, target: Pose2D, skeleton: Skeleton) -> Bool[Tensor, "*b"]:
     """Whether the pose fits the truth better as it is than with all left and right exchanged."""
     swapped = predicted[..., list(skeleton.flip), :]
-    own = (predicted - target).norm(dim=-1).mean(dim=-1)
-    twin = (swapped - target).norm(dim=-1).mean(dim=-1)
+    own, twin = ((pose - target).norm(dim=-1).mean(dim=-1) for pose in (predicted, swapped))
     return own <= twin
 
 
 def twin_distances_sq(
-    pose: Float[Tensor, "*b J 2"], target: Float[Tensor, "*b J 2"], skeleton: Skeleton
+    pose: Pose2D, target: Pose2D, skeleton: Skeleton
 ) -> tuple[Float[Tensor, "*b"], Float[Tensor, "*b"]]:
     """Squared distance of a pose to a target, and to the target's twin, its left and right swapped.
 
@@ -265,54 +213,43 @@ def twin_distances_sq(
     return own, exchanged
 
 
-def swapped_limbs(
-    predicted: Float[Tensor, "*b J 2"], target: Float[Tensor, "*b J 2"], skeleton: Skeleton
-) -> Bool[Tensor, "*b L"]:
+def swapped_limbs(predicted: Pose2D, target: Pose2D, skeleton: Skeleton) -> Bool[Tensor, "*b L"]:
     """Which of the L limbs (legs, arms) fit the truth better with left and right exchanged."""
     swapped = predicted[..., list(skeleton.flip), :]
     gain = (predicted - target).norm(dim=-1) - (swapped - target).norm(dim=-1)
     limbs = [gain[..., [i for pair in limb for i in pair]].sum(dim=-1) for limb in skeleton.limbs]
-    if not limbs:
-        return torch.zeros(*gain.shape[:-1], 0, dtype=torch.bool, device=gain.device)
-    return torch.stack(limbs, dim=-1) > 0
+    return torch.stack(limbs, dim=-1) > 0 if limbs else gain[..., :0] > 0
 
 
-def mixed_sides(
-    predicted: Float[Tensor, "*b J 2"], target: Float[Tensor, "*b J 2"], skeleton: Skeleton
-) -> Bool[Tensor, "*b"]:
-    """Whether some limbs fit the truth better exchanged and some do not: that is no person's body.
-
-    Of bodies of one limb or none, never.
-    """
+def mixed_sides(predicted: Pose2D, target: Pose2D, skeleton: Skeleton) -> Bool[Tensor, "*b"]:
+    """Whether some limbs fit the truth better exchanged and some do not: no person's body does."""
     swapped = swapped_limbs(predicted, target, skeleton)
     return swapped.any(dim=-1) & ~swapped.all(dim=-1)
 
 
+def bone_vectors(pose: Float[Tensor, "*b J C"], skeleton: Skeleton) -> Float[Tensor, "*b B C"]:
+    """From each bone's parent joint to its child."""
+    parents, children = ([bone[end] for bone in skeleton.bones] for end in (0, 1))
+    return pose[..., children, :] - pose[..., parents, :]
+
+
+def bone_lengths(pose: Float[Tensor, "*b J C"], skeleton: Skeleton) -> Float[Tensor, "*b B"]:
+    """Length of each bone, in the pose's own unit."""
+    return bone_vectors(pose, skeleton).norm(dim=-1)
+
+
 def wrong_depth_signs_percent(
-    predicted: Float[Tensor, "*b J 3"],
-    target: Float[Tensor, "*b J 3"],
-    skeleton: Skeleton,
-    *,
-    steep: float = 0.25,
+    predicted: Pose3D, target: Pose3D, skeleton: Skeleton, *, steep: float = 0.25
 ) -> Float[Tensor, "*b"]:
     """Share of bones that point away from the camera where they should point to it, or reversed.
 
     Only bones count whose true depth difference is at least ``steep`` of their length: the sign of
     one that lies across the view means nothing. 0 for a pose without such bones.
     """
-    parents = [p for p, _ in skeleton.bones]
-    children = [c for _, c in skeleton.bones]
-    seen, true = (pose[..., children, 2] - pose[..., parents, 2] for pose in (predicted, target))
+    seen, true = (bone_vectors(pose, skeleton)[..., 2] for pose in (predicted, target))
     counted = true.abs() >= steep * bone_lengths(target, skeleton)
     wrong = counted & (seen.sign() != true.sign())
     return 100 * wrong.sum(dim=-1) / counted.sum(dim=-1).clamp(min=1).to(predicted.dtype)
-
-
-def bone_lengths(pose: Float[Tensor, "*b J C"], skeleton: Skeleton) -> Float[Tensor, "*b B"]:
-    """Length of each bone, in the pose's own unit."""
-    parents = [p for p, _ in skeleton.bones]
-    children = [c for _, c in skeleton.bones]
-    return (pose[..., children, :] - pose[..., parents, :]).norm(dim=-1)
 
 
 def bone_lengths_from_2d(
@@ -320,51 +257,15 @@ def bone_lengths_from_2d(
 ) -> Float[Tensor, " B"]:
     """Lengths of the bones from many 2D poses of one scale, in their unit.
 
-    A projection is as long as its bone where the bone lies across the view, and shorter elsewhere:
-    a high quantile over many poses comes near it. Mirror bones get the same number. Bones that
-    never lie across the view come out too short.
+    A projection is as long as its bone where that lies across the view, and shorter elsewhere: a
+    high quantile over many poses comes near it. Mirror bones get the same number.
     """
     lengths = bone_lengths(pose, skeleton).double().quantile(quantile, dim=0)
     return (lengths + lengths[list(skeleton.flipped_bones)]) / 2
 
 
 def with_measured_bones(skeleton: Skeleton, poses: Float[Tensor, "N J 3"]) -> Skeleton:
-    """The skeleton with the relative mean bone lengths b̄_n of some 3D poses.
-
-    b̄ is what the bone-length loss takes as known beforehand: one number a bone for a whole data
-    set. Mirror bones get the same number.
-    """
+    """The skeleton with the relative mean bone lengths b̄_n of 3D poses; of twins alike."""
     lengths = bone_lengths(poses, skeleton).double().mean(dim=0)
     lengths = (lengths + lengths[list(skeleton.flipped_bones)]) / 2
     return replace(skeleton, relative_bone_lengths=tuple((lengths / lengths.mean()).tolist()))
-
-
-__all__ = [
-    "auc",
-    "best_labelling",
-    "bone_lengths",
-    "bone_lengths_from_2d",
-    "bone_scale_to_target",
-    "error_2d_percent",
-    "facing_is_right",
-    "flip_depth",
-    "joint_errors",
-    "mixed_sides",
-    "mpjpe",
-    "n_mpjpe",
-    "p_mpjpe",
-    "pck",
-    "percent_below",
-    "procrustes",
-    "procrustes_z_turned",
-    "ratio_scale_to_target",
-    "root_centred",
-    "scale_to_target",
-    "set_scale",
-    "side_labellings",
-    "side_tolerant_error_2d_percent",
-    "swapped_limbs",
-    "twin_distances_sq",
-    "with_measured_bones",
-    "wrong_depth_signs_percent",
-]

@@ -1,11 +1,10 @@
 """Φ, Ω, Λ and D: the paper's three networks and the critic of its game."""
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 from torch.nn import functional
 
-from jaxtyping import Float
-from torch import Tensor
 from selfpose.render import pixel_centres
 
 
@@ -21,31 +20,19 @@ def conv_block(n_in: int, n_out: int, *, stride: int = 1) -> nn.Sequential:
 
 
 class UNet(nn.Module):
-    """Encoder–decoder with skips: halves the resolution ``depth`` times, then climbs back.
+    """Encoder–decoder with skips: ``depth`` halvings of the resolution, then ``climbs`` doublings.
 
-    Parameters
-    ----------
-    n_in, n_out
-        Channels of the input, and of the linear output.
-    width
-        Channels at the first level; they double downwards until ``4 * width``.
-    depth
-        Number of halvings.
-    climbs
-        Number of doublings, at most ``depth``: the output has input size / 2^(depth − climbs).
+    Channels double downwards from ``width`` to ``4 * width``; the output is linear.
     """
 
     def __init__(self, *, n_in: int, n_out: int, width: int, depth: int, climbs: int) -> None:
         super().__init__()
-        if not 0 <= climbs <= depth or depth < 1:
-            raise ValueError(
-                f"expected one or more halvings and at most as many doublings, got {depth} and "
-                f"{climbs}; images must be 8 px or larger"
-            )
+        if depth < 1:
+            raise ValueError("images must be 8 px or larger")
         widths = [min(width * 2**level, 4 * width) for level in range(depth)]
         self.down = nn.ModuleList()
         for level, w in enumerate(widths):
-            before = n_in if level == 0 else widths[level - 1]
+            before = widths[level - 1] if level else n_in
             self.down.append(nn.Sequential(conv_block(before, w, stride=2), conv_block(w, w)))
         self.up = nn.ModuleList()
         current = widths[-1]
@@ -72,7 +59,7 @@ class UNet(nn.Module):
 
 
 def halvings(from_size: int, to_size: int) -> int:
-    """How many halvings lead from one image side to another; ``ValueError`` if none do."""
+    """How many halvings lead from one image side to another."""
     steps = (from_size // to_size).bit_length() - 1 if to_size else 0
     if steps < 0 or to_size * 2**steps != from_size:
         raise ValueError(
@@ -85,8 +72,7 @@ def halvings(from_size: int, to_size: int) -> int:
 class SkeletonEncoder(nn.Module):
     """Φ: picture (b, 3, H, W) in [−1, 1] → skeleton image (b, K, h, h) in (0, 1).
 
-    An encoder–decoder after the generator of Jakab et al. 2020, without their image decoder. The
-    skeleton image may be smaller than the picture by a power of two.
+    An encoder–decoder after Jakab et al. 2020; H / h is a power of two.
     """
 
     def __init__(
@@ -97,8 +83,7 @@ class SkeletonEncoder(nn.Module):
         climbs = depth - halvings(image_size, skeleton_size)
         self.net = UNet(n_in=3, n_out=channels, width=width, depth=depth, climbs=climbs)
         # Skeleton images are mostly black: start there, so that the first game is about limbs.
-        assert self.net.head.bias is not None
-        nn.init.constant_(self.net.head.bias, -2.0)
+        nn.init.constant_(self.net.head.bias, -2.0)  # type: ignore[arg-type]
 
     def forward(self, image: Float[Tensor, "b 3 H H"]) -> Float[Tensor, "b K h h"]:
         return torch.sigmoid(self.net(image))
@@ -175,8 +160,8 @@ class Lifter(nn.Module):
 class Discriminator(nn.Module):
     """D: skeleton image (b, K, h, h) → logit (b), high for drawings of real 2D poses.
 
-    The last layer also sees the standard deviation over the batch (Karras et al. 2018), so that a
-    batch of equal skeletons gives itself away.
+    It also sees the standard deviation over the batch (Karras et al. 2018), so that a batch of
+    equal skeletons gives itself away.
     """
 
     def __init__(self, *, skeleton_size: int, channels: int, width: int = 32) -> None:
@@ -197,14 +182,3 @@ class Discriminator(nn.Module):
         x = torch.cat([x, spread.expand(len(x), 1, *x.shape[2:])], dim=1)
         x = functional.leaky_relu(self.mix(x), 0.2)
         return self.head(x.flatten(1))[:, 0]
-
-
-__all__ = [
-    "Discriminator",
-    "Lifter",
-    "PoseRegressor",
-    "SkeletonEncoder",
-    "UNet",
-    "halvings",
-    "soft_argmax",
-]

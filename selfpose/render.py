@@ -1,9 +1,9 @@
 """κ, the differentiable renderer that draws a 2D pose as a skeleton image."""
 
 import torch
-
 from jaxtyping import Float, Int
 from torch import Tensor
+
 from selfpose.skeleton import Skeleton
 
 CHANNEL_SIDES = {1: (("left", "right", "centre"),), 3: (("left",), ("right",), ("centre",))}
@@ -17,9 +17,7 @@ def pixel_centres(size: int, like: Tensor) -> Float[Tensor, "HW 2"]:
 
 
 def segment_distance_sq(
-    points: Float[Tensor, "*#b P 2"],
-    start: Float[Tensor, "*#b P 2"],
-    end: Float[Tensor, "*#b P 2"],
+    points: Float[Tensor, "*#b P 2"], start: Float[Tensor, "*#b P 2"], end: Float[Tensor, "*#b P 2"]
 ) -> Float[Tensor, "*b P"]:
     """Squared distance of points to segments: min over r ∈ [0, 1] of ‖e − (r u_i + (1 − r) u_j)‖².
 
@@ -45,7 +43,7 @@ def nearest_bone(
     """
     centres = pixel_centres(size, pose)
     px, py = centres[:, 0], centres[:, 1]
-    best = torch.full((len(pose), len(centres)), torch.inf, dtype=pose.dtype, device=pose.device)
+    best = pose.new_full((len(pose), len(centres)), torch.inf)
     winner = torch.zeros(best.shape, dtype=torch.long, device=pose.device)
     for n, (i, j) in enumerate(bones):
         ax, ay = pose[:, i, :1], pose[:, i, 1:]
@@ -72,10 +70,8 @@ def draw_bones(
 
     Parameters
     ----------
-    pose
-        u, joints in image coordinates where the picture spans [0, 1]² (x right, y down).
-    bones
-        C, pairs of joint indices.
+    pose, bones
+        u, joints in an image that spans [0, 1]² (x right, y down); C, pairs of joint indices.
     size
         Side of the image in pixels.
     gamma
@@ -85,9 +81,7 @@ def draw_bones(
     Returns
     -------
     A skeleton image in (0, 1] for each pose. Gradients reach the two joints of the bone nearest
-    to each pixel, which is where the minimum's gradient is.
-
-    Source: Sosa & Hogg 2023, the skeleton renderer, after Jakab et al. 2020.
+    to each pixel. Source: Sosa & Hogg 2023, after Jakab et al. 2020.
     """
     flat = pose.reshape(-1, *pose.shape[-2:])
     each = gamma.detach() if isinstance(gamma, Tensor) else None
@@ -102,47 +96,23 @@ def draw_bones(
 
 
 def draw_skeleton(
-    pose: Float[Tensor, "*b J 2"],
-    skeleton: Skeleton,
-    *,
-    size: int,
-    gamma: float,
-    channels: int = 1,
+    pose: Float[Tensor, "*b J 2"], skeleton: Skeleton, *, size: int, gamma: float, channels: int = 1
 ) -> Float[Tensor, "*b K H W"]:
     """The skeleton image of a pose: κ over all bones, or κ for each side of the body.
 
     ``channels=1`` is the paper's image. ``channels=3`` draws left, right and centre bones apart,
-    so that the image tells them from each other (ours, not the paper's). Sides that the body does
-    not have stay black. Other arguments as in :func:`draw_bones`.
+    so that the image tells them from each other (ours); sides that the body does not have stay
+    black. Other arguments as in :func:`draw_bones`.
     """
-    if channels not in CHANNEL_SIDES:
-        raise ValueError(
-            f"a skeleton image has 1 channel or 3 (left, right, centre), not {channels}"
-        )
     layers = []
     for sides in CHANNEL_SIDES[channels]:
-        bones = [
-            bone
-            for bone, side in zip(skeleton.bones, skeleton.bone_sides, strict=True)
-            if side in sides
-        ]
-        if bones:
-            layers.append(draw_bones(pose, bones, size=size, gamma=gamma))
-        else:
-            layers.append(pose.new_zeros(*pose.shape[:-2], size, size))
+        named = zip(skeleton.bones, skeleton.bone_sides, strict=True)
+        bones = [bone for bone, side in named if side in sides]
+        black = pose.new_zeros(*pose.shape[:-2], size, size)
+        layers.append(draw_bones(pose, bones, size=size, gamma=gamma) if bones else black)
     return torch.stack(layers, dim=-3)
 
 
 def exchange_sides(image: Float[Tensor, "*b K H W"]) -> Float[Tensor, "*b K H W"]:
     """A skeleton image of three channels with left and right exchanged; of one, as it is."""
     return image if image.shape[-3] == 1 else image[..., [1, 0, 2], :, :]
-
-
-__all__ = [
-    "draw_bones",
-    "draw_skeleton",
-    "exchange_sides",
-    "nearest_bone",
-    "pixel_centres",
-    "segment_distance_sq",
-]

@@ -1,16 +1,20 @@
-"""What a body is, as data: joints, bones, left/right pairs, and how long its bones are."""
+"""What a body is, as data: joints, bones, left/right pairs, bone lengths; and the bodies known."""
 
 import json
+import operator
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 from jaxtyping import Shaped
 from torch import Tensor
+
 from selfpose.files import refuse_unknown
 
 Side = Literal["left", "right", "centre"]
+Pair = tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,64 +37,42 @@ class Skeleton:
     mirror_pairs
         (left, right) joint indices that swap when the body is mirrored.
     relative_bone_lengths
-        b̄_n of the bone-length loss: length of each bone over the mean bone length of the body,
-        so that they average to one. ``None`` where they are not known.
-
-    Raises
-    ------
-    ValueError
-        If indices, names, the tree or the lengths do not fit together.
+        b̄_n of the bone-length loss: length of each bone over the mean bone length of the body.
+        ``None`` where they are not known.
     """
 
     name: str
     joints: tuple[str, ...]
-    bones: tuple[tuple[int, int], ...]
+    bones: tuple[Pair, ...]
     root: int
     top: int
-    mirror_pairs: tuple[tuple[int, int], ...] = ()
+    mirror_pairs: tuple[Pair, ...] = ()
     relative_bone_lengths: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        n = len(self.joints)
-        what = f"skeleton {self.name!r}"
-        if n < 2 or len(set(self.joints)) != n:
-            raise ValueError(f"{what}: expected two or more joints with distinct names")
-        used = [i for pair in (*self.bones, *self.mirror_pairs) for i in pair]
-        if any(not 0 <= i < n for i in (*used, self.root, self.top)):
-            raise ValueError(f"{what}: every joint index must lie in 0..{n - 1}")
-        if self.root == self.top:
-            raise ValueError(f"{what}: root and top must be two joints, they give the scale")
-        parents = {child: parent for parent, child in self.bones}
-        reached = {self.root}
-        while grown := {c for c, p in parents.items() if p in reached} - reached:
-            reached |= grown
-        if len(self.bones) != n - 1 or len(reached) != n:
-            children = [child for _, child in self.bones]
-            twice = sorted({self.joints[c] for c in children if children.count(c) > 1})
-            if twice:
-                raise ValueError(
-                    f"{what}: bones must be a tree of (parent, child) pairs, but two end at "
-                    f"{', '.join(twice)}"
-                )
-            lost = [j for i, j in enumerate(self.joints) if i not in reached]
-            turned = [[p, c] for p, c in self.bones if p not in reached and c in reached]
-            hint = f"; turn the bone {turned[0]} round to {turned[0][::-1]}?" if turned else ""
-            raise ValueError(
-                f"{what}: bones must be a tree of (parent, child) pairs that leads from the root "
-                f"{self.joints[self.root]!r} to every joint; not reached: {lost}{hint}"
-            )
+        n, lengths = self.n_joints, self.relative_bone_lengths
+        known = (1.0,) * self.n_bones if lengths is None else lengths
         mirrored = [i for pair in self.mirror_pairs for i in pair]
-        if len(set(mirrored)) != len(mirrored):
-            raise ValueError(f"{what}: a joint stands in more than one mirror pair")
-        lengths = self.relative_bone_lengths
-        if lengths is not None:
-            if len(lengths) != len(self.bones) or min(lengths) <= 0:
-                raise ValueError(
-                    f"{what}: expected {len(self.bones)} positive relative bone lengths, one for "
-                    f"each bone, got {len(lengths)}"
-                )
-            if abs(sum(lengths) / len(lengths) - 1) > 1e-3:
-                raise ValueError(f"{what}: relative bone lengths must average to 1")
+        used = [self.root, self.top, *mirrored, *(i for bone in self.bones for i in bone)]
+        reached = {self.root}
+        while more := {c for p, c in self.bones if p in reached} - reached:
+            reached |= more
+        lost = [joint for i, joint in enumerate(self.joints) if i not in reached]
+        expected = {
+            "two or more joints with distinct names": n >= 2 and len(set(self.joints)) == n,
+            f"joint numbers of 0 to {n - 1}": all(0 <= i < n for i in used),
+            "a root and a top that differ, for they give the scale": self.root != self.top,
+            "a tree of (parent, child) bones that leads from the root to every joint once; not "
+            f"reached: {lost}": not lost and self.n_bones == n - 1,
+            "each joint in one mirror pair at most": len(set(mirrored)) == len(mirrored),
+            f"{self.n_bones} positive relative bone lengths that average to 1": (
+                len(known) == self.n_bones == sum(x > 0 for x in known)
+                and abs(sum(known) - self.n_bones) < 1e-3 * self.n_bones
+            ),
+        }
+        for what, holds in expected.items():
+            if not holds:
+                raise ValueError(f"skeleton {self.name!r}: expected {what}")
 
     @property
     def n_joints(self) -> int:
@@ -103,10 +85,8 @@ class Skeleton:
         return len(self.bones)
 
     def index(self, joint: str) -> int:
-        """Index of a joint by name; ``KeyError`` with the known names if there is none."""
-        if joint not in self.joints:
-            raise KeyError(f"{self.name} has no joint {joint!r}; its joints are {self.joints}")
-        return self.joints.index(joint)
+        """Index of a joint by name."""
+        return _index(joint, self.joints)
 
     @cached_property
     def flip(self) -> tuple[int, ...]:
@@ -124,20 +104,16 @@ class Skeleton:
     @cached_property
     def parents(self) -> tuple[int, ...]:
         """Parent of each joint; the root is its own parent."""
-        order = list(range(self.n_joints))
-        for parent, child in self.bones:
-            order[child] = parent
-        return tuple(order)
+        parent = {child: parent for parent, child in self.bones}
+        return tuple(parent.get(joint, joint) for joint in range(self.n_joints))
 
     @cached_property
     def joint_sides(self) -> tuple[Side, ...]:
         """``left``, ``right`` or ``centre`` for each joint."""
-        left = {pair[0] for pair in self.mirror_pairs}
-        right = {pair[1] for pair in self.mirror_pairs}
-        return tuple(
-            "left" if i in left else "right" if i in right else "centre"
-            for i in range(self.n_joints)
-        )
+        sides: dict[int, Side] = {}
+        for left, right in self.mirror_pairs:
+            sides |= {left: "left", right: "right"}
+        return tuple(sides.get(joint, "centre") for joint in range(self.n_joints))
 
     @cached_property
     def bone_sides(self) -> tuple[Side, ...]:
@@ -154,7 +130,7 @@ class Skeleton:
         )
 
     @cached_property
-    def limbs(self) -> tuple[tuple[tuple[int, int], ...], ...]:
+    def limbs(self) -> tuple[tuple[Pair, ...], ...]:
         """Mirror pairs grouped into limbs (a leg, an arm): pairs joined by bones.
 
         Left and right may be confused limb by limb; metrics that forgive that need the groups.
@@ -164,14 +140,9 @@ class Skeleton:
         for parent, child in self.bones:
             if parent in of_joint and child in of_joint:
                 merged = group[of_joint[parent]] | group[of_joint[child]]
-                for pair in merged:
-                    group[pair] = merged
-        seen: list[tuple[tuple[int, int], ...]] = []
-        for pair in self.mirror_pairs:
-            limb = tuple(sorted(group[pair]))
-            if limb not in seen:
-                seen.append(limb)
-        return tuple(seen)
+                group |= dict.fromkeys(merged, merged)
+        limbs = [tuple(sorted(group[pair])) for pair in self.mirror_pairs]
+        return tuple(dict.fromkeys(limbs))
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-able description; :meth:`from_dict` reads it back."""
@@ -179,53 +150,23 @@ class Skeleton:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Skeleton":
-        """Build from :meth:`to_dict`'s form or a small hand-written JSON.
-
-        Where it has the index of a joint, the joint's name will do.
-
-        Raises
-        ------
-        ValueError
-            If a field is missing or unknown, or does not fit (see the class).
-        """
-        optional = ("mirror_pairs", "relative_bone_lengths")
-        known = list(cls.__dataclass_fields__)
-        refuse_unknown(data, known, "field")
-        if missing := [f for f in known if f not in data and f not in optional]:
-            raise ValueError(
-                f"the field {missing[0]!r} is missing; a skeleton needs "
-                f"{', '.join(f for f in known if f not in optional)}, and may have "
-                f"{' and '.join(optional)}"
-            )
-        if not isinstance(data["joints"], list | tuple) or not all(
-            isinstance(joint, str) for joint in data["joints"]
-        ):
-            raise ValueError(f"joints must be a list of names, got {data['joints']!r}")
-        joints = tuple(data["joints"])
-
-        def number(joint: Any) -> int:
-            if isinstance(joint, str):
-                refuse_unknown([joint], joints, "joint")
-                return joints.index(joint)
-            if type(joint) is not int:
-                raise ValueError(f"{joint!r} must be a joint's name or its number")
-            return joint
-
-        def pairs(field: str) -> tuple[tuple[int, int], ...]:
-            given = data.get(field) or ()
-            if not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in given):
-                raise ValueError(f"{field} must be pairs of joints, [[0, 1], …], got {given!r}")
-            return tuple((number(a), number(b)) for a, b in given)
-
-        lengths = data.get("relative_bone_lengths")
+        """Build from :meth:`to_dict`'s form, or from one that names joints in place of indices."""
+        refuse_unknown(data, cls.__dataclass_fields__, "field")
+        for field in ("name", "joints", "bones", "root", "top"):
+            if field not in data:
+                raise ValueError(f"a skeleton needs the field {field!r}")
+        joints, lengths = tuple(data["joints"]), data.get("relative_bone_lengths")
+        pairs = {
+            field: tuple((_index(a, joints), _index(b, joints)) for a, b in data.get(field) or ())
+            for field in ("bones", "mirror_pairs")
+        }
         return cls(
             name=str(data["name"]),
             joints=joints,
-            bones=pairs("bones"),
-            root=number(data["root"]),
-            top=number(data["top"]),
-            mirror_pairs=pairs("mirror_pairs"),
+            root=_index(data["root"], joints),
+            top=_index(data["top"], joints),
             relative_bone_lengths=None if lengths is None else tuple(float(x) for x in lengths),
+            **pairs,
         )
 
     @classmethod
@@ -233,76 +174,100 @@ class Skeleton:
         """Read a skeleton from a JSON file; ``ValueError`` names the file and the fault."""
         try:
             return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
-        except (json.JSONDecodeError, TypeError, ValueError) as error:
+        except (TypeError, ValueError) as error:
             raise ValueError(f"{path}: not a skeleton: {error}") from error
+
+
+def _index(joint: Any, joints: tuple[str, ...]) -> int:
+    if not isinstance(joint, str):
+        return operator.index(joint)
+    refuse_unknown([joint], joints, "joint")
+    return joints.index(joint)
 
 
 def mirror_pose(pose: Shaped[Tensor, "*batch J C"], skeleton: Skeleton) -> Shaped[Tensor, "*b J C"]:
     """The mirror twin of a root-centred pose: x negated, left and right joints swapped.
 
-    Works on 2D and 3D poses whose first coordinate is x with the mirror plane at x = 0; doing it
-    twice gives the pose back.
+    Works on 2D and 3D poses; doing it twice gives the pose back.
     """
     twin = pose[..., list(skeleton.flip), :].clone()
     twin[..., 0] = -twin[..., 0]
     return twin
 
 
-def _normalised(lengths: tuple[float, ...]) -> tuple[float, ...]:
-    mean = sum(lengths) / len(lengths)
-    return tuple(x / mean for x in lengths)
+def _body(
+    name: str, *chains: str, root: str, top: str, lengths: tuple[float, ...] | None = None
+) -> Skeleton:
+    """A skeleton from chains of joints; ``left_`` and ``right_`` make the mirror pairs."""
+    links = [chain.split() for chain in chains]
+    joints = tuple(dict.fromkeys(joint for chain in links for joint in chain))
+    at = joints.index
+    return Skeleton(
+        name=name,
+        joints=joints,
+        bones=tuple((at(p), at(c)) for chain in links for p, c in pairwise(chain)),
+        root=at(root),
+        top=at(top),
+        mirror_pairs=tuple(
+            (at(j), at(j.replace("left_", "right_"))) for j in joints if j.startswith("left_")
+        ),
+        relative_bone_lengths=lengths and tuple(x / (sum(lengths) / len(lengths)) for x in lengths),
+    )
 
 
-HUMAN_17 = Skeleton(
-    name="human_17",
-    # The 17 joints of Human3.6M, in the order that its users share.
-    joints=(
-        "hip",
-        "right_hip",
-        "right_knee",
-        "right_ankle",
-        "left_hip",
-        "left_knee",
-        "left_ankle",
-        "spine",
-        "thorax",
-        "neck",
-        "head",
-        "left_shoulder",
-        "left_elbow",
-        "left_wrist",
-        "right_shoulder",
-        "right_elbow",
-        "right_wrist",
-    ),
-    bones=(
-        (0, 1),
-        (1, 2),
-        (2, 3),
-        (0, 4),
-        (4, 5),
-        (5, 6),
-        (0, 7),
-        (7, 8),
-        (8, 9),
-        (9, 10),
-        (8, 11),
-        (11, 12),
-        (12, 13),
-        (8, 14),
-        (14, 15),
-        (15, 16),
-    ),
-    root=0,
-    top=10,
-    mirror_pairs=((4, 1), (5, 2), (6, 3), (11, 14), (12, 15), (13, 16)),
-    # Human3.6M's mean proportions as ElePose published them.
-    relative_bone_lengths=_normalised(
-        (
-            *(0.5181, 1.7371, 1.7229, 0.5181, 1.7371, 1.7229, 0.9209, 0.9879),
-            *(0.4481, 0.4450, 0.5746, 1.0812, 0.9652, 0.5746, 1.0812, 0.9652),
-        )
+# The 17 joints of Human3.6M, in the order that its users share. The lengths are its mean
+# proportions as ElePose published them.
+HUMAN_17 = _body(
+    "human_17",
+    "hip right_hip right_knee right_ankle",
+    "hip left_hip left_knee left_ankle",
+    "hip spine thorax neck head",
+    "thorax left_shoulder left_elbow left_wrist",
+    "thorax right_shoulder right_elbow right_wrist",
+    root="hip",
+    top="head",
+    lengths=(
+        *(0.5181, 1.7371, 1.7229, 0.5181, 1.7371, 1.7229, 0.9209, 0.9879),
+        *(0.4481, 0.4450, 0.5746, 1.0812, 0.9652, 0.5746, 1.0812, 0.9652),
     ),
 )
 
-__all__ = ["HUMAN_17", "Side", "Skeleton", "mirror_pose"]
+# The bodies below leave their bone lengths open: whoever has 3D poses measures them with
+# `selfpose.metrics.with_measured_bones`.
+FINGERS = ("thumb", "index", "middle", "ring", "little")
+
+# A right hand in FreiHAND's order: the wrist, then each finger from base to tip. The bones of the
+# palm are rigid, so the wrist and the base of the middle finger keep their distance in any gesture.
+HAND_21 = _body(
+    "hand_21",
+    *(f"wrist {finger}_1 {finger}_2 {finger}_3 {finger}_4" for finger in FINGERS),
+    root="wrist",
+    top="middle_1",
+)
+
+# The root lies in the middle of the back. The head is both above and ahead of it, so that their
+# distance vanishes neither from the side nor from the front.
+QUADRUPED = _body(
+    "quadruped_19",
+    "spine withers neck head nose",
+    "spine pelvis tail",
+    "withers left_front_elbow left_front_wrist left_front_paw",
+    "withers right_front_elbow right_front_wrist right_front_paw",
+    "pelvis left_hind_knee left_hind_hock left_hind_paw",
+    "pelvis right_hind_knee right_hind_hock right_hind_paw",
+    root="spine",
+    top="head",
+)
+
+# A desk lamp: a chain from the foot to the rim of the shade, a counterweight behind the elbow, and
+# a knob on the foot, to the right of the arms. Nothing has a twin, and a lamp is not its own mirror
+# image: without the knob, a lamp turned to the camera and one turned away would look alike.
+MACHINE = Skeleton(
+    name="lamp_8",
+    joints=("foot", "knob", "stem", "elbow", "counterweight", "neck", "cap", "rim"),
+    bones=((2, 0), (0, 1), (2, 3), (3, 4), (3, 5), (5, 6), (6, 7)),
+    root=2,
+    top=3,
+)
+
+BODIES = {body.name: body for body in (HUMAN_17, HAND_21, QUADRUPED, MACHINE)}

@@ -1,4 +1,4 @@
-"""What every training shares: steps with their own seed, progress, checkpoints, NaN caught."""
+"""The steps of a training: each with its own seed; progress, log, checkpoint, exact resume, NaN."""
 
 import json
 import signal
@@ -11,37 +11,44 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
-from torch import Tensor
+from selfpose.config import flatten
 from selfpose.files import write_whole
-from selfpose.evaluation.snapshots import Snapshots
-from selfpose.stopping import TrainingDiverged, TrainingStopped
+
+CHECKPOINT_EVERY_S = 60.0
 
 
-class StopRequest:
-    """Remembers that the process was asked to stop, until a training reaches a whole step."""
+class TrainingDiverged(ArithmeticError):
+    """A loss term became NaN or infinite; says which, and at which step."""
 
-    def __init__(self) -> None:
-        self.pending = False
-        self.training = False
+
+class TrainingStopped(BaseException):
+    """The run was asked to stop; its checkpoint is written, and the same command continues it.
+
+    Like ``KeyboardInterrupt`` it is no ``Exception``: nothing that handles errors may swallow it.
+    """
+
+
+class _StopRequest:
+    """Whether the process was asked to stop. Within a training it stops after a whole step."""
+
+    pending = False
+    training = False
 
     def handle(self, *_: Any) -> None:
-        """Signal handler: within a training wait for the step under way, elsewhere stop at once."""
         self.pending = True
         if not self.training:
             raise TrainingStopped("stopped")
 
 
-_stop = StopRequest()
+_stop = _StopRequest()
 
 
 @contextmanager
 def stopping_on(number: int = signal.SIGTERM) -> Iterator[None]:
     """Within it that signal ends a training after the step under way, its checkpoint written.
-
-    Only the main thread may use it: Python hands signals to no other.
 
     Raises
     ------
@@ -56,17 +63,6 @@ def stopping_on(number: int = signal.SIGTERM) -> Iterator[None]:
         signal.signal(number, before)
 
 
-def check_finite(terms: Mapping[str, Tensor], *, stage: str, step: int) -> None:
-    """Raise :class:`TrainingDiverged` naming the first term that is not finite."""
-    for name, value in terms.items():
-        if not torch.isfinite(value).all():
-            raise TrainingDiverged(
-                f"stage {stage!r}, step {step}: the term {name!r} became {float(value.detach())}. "
-                "The checkpoint before it is kept; a smaller learning rate of that stage, or a "
-                "smaller weight of that term, is the usual cure"
-            )
-
-
 def step_generator(seed: int, stage: str, step: int) -> torch.Generator:
     """The random source of one step: a function of seed, stage and step alone.
 
@@ -78,42 +74,65 @@ def step_generator(seed: int, stage: str, step: int) -> torch.Generator:
     return torch.Generator().manual_seed(mixed)
 
 
-def flatten(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested mappings as one, their keys joined by dots.
+@dataclass(kw_only=True)
+class Step:
+    """One step of a stage: its number, its random source, and the terms that it logs."""
 
-    >>> flatten({"config": {"seed": 0}, "data": "cmu"})
-    {'config.seed': 0, 'data': 'cmu'}
+    stage: str
+    number: int
+    of: int
+    generator: torch.Generator
+    terms: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def first(self) -> bool:
+        return self.number == 0
+
+    @property
+    def last(self) -> bool:
+        return self.number + 1 == self.of
+
+    def log(self, terms: Mapping[str, Tensor]) -> None:
+        """Terms for the history; they become numbers where it takes a row."""
+        self.terms |= terms
+
+
+def check_finite(terms: Mapping[str, Tensor], step: Step) -> None:
+    """Raise :class:`TrainingDiverged` naming the first term that is not finite."""
+    for name, value in terms.items():
+        if not torch.isfinite(value).all():
+            raise TrainingDiverged(
+                f"stage {step.stage!r}, step {step.number}: the term {name!r} became "
+                f"{float(value.detach())}. The checkpoint before it is kept; a smaller learning "
+                "rate of that stage, or a smaller weight of that term, is the usual cure"
+            )
+
+
+def descend(optimiser: torch.optim.Optimizer, terms: Mapping[str, Tensor], step: Step) -> None:
+    """One step of an optimiser down the sum of the terms, gradients clipped at norm 10; logged.
+
+    The rate is full for the first half of the stage, then falls linearly to a twentieth.
     """
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= {f"{name}.{inner}": v for inner, v in flatten(value).items()}
-        else:
-            flat[name] = value
-    return flat
+    check_finite(terms, step)
+    step.log(terms)
+    share = max(min(1.0, 2 * (1 - step.number / step.of)), 0.05)
+    for group in optimiser.param_groups:
+        group.setdefault("full_lr", group["lr"])
+        group["lr"] = group["full_lr"] * share
+    if not terms:
+        return
+    optimiser.zero_grad(set_to_none=True)
+    torch.stack(list(terms.values())).sum().backward()
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    norm = nn.utils.clip_grad_norm_(parameters, 10.0)
+    # Finite terms can have gradients that are not; the weights must not take them.
+    check_finite({f"gradient of {' + '.join(terms)}": norm}, step)
+    optimiser.step()
 
 
 @dataclass(kw_only=True)
-class Stage:
-    """One part of a training: what it changes, and how it takes a step.
-
-    ``step(number, generator)`` updates ``modules`` by ``optimisers`` and returns its terms as
-    numbers; ``monitor()`` measures now and then what a reader of the log wants to see.
-    """
-
-    name: str
-    n_steps: int
-    modules: dict[str, nn.Module]
-    optimisers: dict[str, torch.optim.Optimizer]
-    step: Callable[[int, torch.Generator], dict[str, float]]
-    monitor: Callable[[], dict[str, float]] | None = None
-    log_every: int = 20
-    monitor_every: int = 100
-
-
-@dataclass(kw_only=True)
-class Runner:
-    """Runs stages one after the other and continues where a killed run stopped.
+class Training:
+    """Stages one after the other; a killed run continues at the step where it stopped.
 
     Parameters
     ----------
@@ -121,63 +140,49 @@ class Runner:
         What the run is (its parameters): a checkpoint of another identity is refused.
     folder
         Where the checkpoint lives; ``None`` keeps none.
-    seed, progress, checkpoint_every_s
-        Seed of the steps; whether to show bars (``None``: only when stderr is a terminal); seconds
-        between checkpoints.
+    seed, progress
+        Seed of the steps; whether to show bars (``None``: only when stderr is a terminal).
+
+    Raises
+    ------
+    ValueError
+        If the checkpoint found is unreadable or of another run.
     """
 
     identity: dict[str, Any]
     folder: Path | None = None
     seed: int = 0
     progress: bool | None = True
-    checkpoint_every_s: float = 60.0
     history: dict[str, list[dict[str, float]]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
-    snapshots: Snapshots | None = None
+    snapshots: Any = None
+    _state: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        self._state = self._read()
+        if self._state is not None:
+            self.history = json.loads(self._state["history"])
+            self.seconds = json.loads(self._state["seconds"])
 
     @property
     def checkpoint(self) -> Path | None:
         return None if self.folder is None else self.folder / "checkpoint" / "state.pt"
 
-    def _read(self) -> dict[str, Any] | None:
-        if self.checkpoint is None or not self.checkpoint.is_file():
-            return None
-        try:
-            state = torch.load(self.checkpoint, weights_only=True, map_location="cpu")
-        except Exception as error:  # any unreadable file gets the same advice
-            raise ValueError(
-                f"{self.checkpoint}: unreadable checkpoint ({type(error).__name__}); remove the "
-                f"folder {self.checkpoint.parent} to start this run again"
-            ) from error
-        kept = json.loads(state["identity"])
-        now = json.loads(json.dumps(self.identity))
-        if kept != now:
-            kept, now = flatten(kept), flatten(now)
-            changed = sorted(k for k in {*kept, *now} if kept.get(k) != now.get(k))
-            shown = ", ".join(f"{k}: {kept.get(k)!r}, now {now.get(k)!r}" for k in changed[:4])
-            raise ValueError(
-                f"{self.checkpoint}: belongs to a run with other parameters ({shown}); choose "
-                "another output folder, or remove that one to start again"
-            )
-        return state
+    def steps(
+        self,
+        stage: str,
+        n_steps: int,
+        *,
+        modules: Mapping[str, nn.Module],
+        optimisers: Mapping[str, torch.optim.Optimizer],
+        monitor: Callable[[], dict[str, float]] | None = None,
+        log_every: int = 20,
+    ) -> Iterator[Step]:
+        """The steps of a stage that are still to be taken; none of one that was finished.
 
-    def _write(self, stage: Stage, done: int) -> None:
-        if self.checkpoint is None:
-            return
-        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        state = {
-            "identity": json.dumps(self.identity),
-            "stage": stage.name,
-            "done": done,
-            "history": json.dumps(self.history),
-            "seconds": json.dumps(self.seconds),
-            "modules": {k: m.state_dict() for k, m in stage.modules.items()},
-            "optimisers": {k: o.state_dict() for k, o in stage.optimisers.items()},
-        }
-        write_whole(self.checkpoint, lambda part: torch.save(state, part))
-
-    def run(self, stages: list[Stage]) -> None:
-        """Run every stage to its end.
+        ``modules`` and ``optimisers`` are all that a later stage needs or this one changes: they
+        travel in the checkpoint. Every ``log_every`` steps the history takes a row; at every tenth
+        row ``monitor`` measures what a reader of it wants to see.
 
         Raises
         ------
@@ -185,75 +190,111 @@ class Runner:
             If a term becomes NaN; the last checkpoint stays.
         TrainingStopped
             If the process was asked to stop within :func:`stopping_on`.
-        ValueError
-            If the checkpoint found is unreadable or of another run.
         """
-        state = self._read()
-        start, done = 0, 0
-        if state is not None:
-            names = [s.name for s in stages]
-            start, done = names.index(state["stage"]), int(state["done"])
-            stage = stages[start]
-            for name, module in stage.modules.items():
-                module.load_state_dict(state["modules"][name])
-            for name, optimiser in stage.optimisers.items():
-                optimiser.load_state_dict(state["optimisers"][name])
-            self.history = json.loads(state["history"])
-            self.seconds = json.loads(state["seconds"])
-        for number, stage in enumerate(stages):
-            if number >= start:
-                _stop.training = True
-                try:
-                    self._run_stage(stage, done if number == start else 0)
-                finally:
-                    _stop.training = False
-                # asked for after the last step had looked: no further step would see it
-                if _stop.pending:
-                    raise TrainingStopped(f"stopped after stage {stage.name!r}")
-
-    def _run_stage(self, stage: Stage, done: int) -> None:
-        rows = self.history.setdefault(stage.name, [])
-        spent = self.seconds.get(stage.name, 0.0)
+        done = self._resume(stage, modules, optimisers)
+        if done is None or not n_steps:
+            return
+        rows = self.history.setdefault(stage, [])
+        spent = self.seconds.get(stage, 0.0)
         begun = saved = time.monotonic()
+        disable = None if self.progress is None else not self.progress
         bar = tqdm(
-            total=stage.n_steps,
-            initial=done,
-            desc=stage.name,
-            disable=None if self.progress is None else not self.progress,
-            file=sys.stderr,
-            mininterval=1.0,
-            dynamic_ncols=True,
-        )
-        with bar:
-            for step in range(done, stage.n_steps):
-                terms = stage.step(step, step_generator(self.seed, stage.name, step))
-                last = step + 1 == stage.n_steps
-                if step % stage.log_every == 0 or last:
-                    row = {"step": float(step), **terms}
-                    if stage.monitor and (step % stage.monitor_every == 0 or last):
-                        row |= stage.monitor()
-                    rows.append(row)
-                    shown = list(row.items())[1:6]
-                    bar.set_postfix({k: f"{v:.3g}" for k, v in shown}, refresh=False)
-                bar.update()
-                now = time.monotonic()
-                self.seconds[stage.name] = spent + now - begun
-                # once a step: a request between two looks would end it without a checkpoint
-                asked = _stop.pending
-                if last or asked or now - saved > self.checkpoint_every_s:
-                    self._write(stage, step + 1)
-                    saved = now
-                if asked:
-                    raise TrainingStopped(f"stopped in stage {stage.name!r}, step {step + 1}")
+            total=n_steps, initial=done, desc=stage, disable=disable, file=sys.stderr,
+            mininterval=1.0, dynamic_ncols=True,
+        )  # fmt: skip
+        _stop.training = True
+        try:
+            with bar:
+                for number in range(done, n_steps):
+                    source = step_generator(self.seed, stage, number)
+                    step = Step(stage=stage, number=number, of=n_steps, generator=source)
+                    yield step
+                    if number % log_every == 0 or step.last:
+                        row = {n: float(v.detach()) for n, v in step.terms.items()}
+                        if monitor and (number % (10 * log_every) == 0 or step.last):
+                            row |= monitor()
+                        rows.append({"step": float(number), **row})
+                        shown = {k: f"{v:.3g}" for k, v in list(row.items())[:5]}
+                        bar.set_postfix(shown, refresh=False)
+                    bar.update()
+                    now = time.monotonic()
+                    self.seconds[stage] = spent + now - begun
+                    # once a step: a request between two looks would end it without a checkpoint
+                    asked = _stop.pending
+                    if step.last or asked or now - saved > CHECKPOINT_EVERY_S:
+                        self._write(stage, number + 1, modules, optimisers)
+                        saved = now
+                    if asked:
+                        raise TrainingStopped(f"stopped in stage {stage!r}, step {number + 1}")
+        finally:
+            _stop.training = False
+        if _stop.pending:  # asked for after the last step had looked: no further step would see it
+            raise TrainingStopped(f"stopped after stage {stage!r}")
+
+    def _resume(
+        self,
+        stage: str,
+        modules: Mapping[str, nn.Module],
+        optimisers: Mapping[str, torch.optim.Optimizer],
+    ) -> int | None:
+        """How many steps of the stage are done; ``None`` if a later one has begun."""
+        if self._state is None:
+            return 0
+        if self._state["stage"] != stage:
+            return None
+        for name, module in modules.items():
+            module.load_state_dict(self._state["modules"][name])
+        for name, optimiser in optimisers.items():
+            optimiser.load_state_dict(self._state["optimisers"][name])
+        done = int(self._state["done"])
+        self._state = None  # what follows starts at its beginning
+        return done
+
+    def _read(self) -> dict[str, Any] | None:
+        if self.checkpoint is None or not self.checkpoint.is_file():
+            return None
+        try:
+            state: dict[str, Any] = torch.load(
+                self.checkpoint, weights_only=True, map_location="cpu"
+            )
+        except Exception as error:  # any unreadable file gets the same advice
+            raise ValueError(
+                f"{self.checkpoint}: unreadable checkpoint ({type(error).__name__}); remove the "
+                f"folder {self.checkpoint.parent} to start this run again"
+            ) from error
+        kept = flatten(json.loads(state["identity"]))
+        now = flatten(json.loads(json.dumps(self.identity)))
+        if kept != now:
+            raise ValueError(
+                f"{self.checkpoint}: belongs to a run with other parameters "
+                f"({name_changes(kept, now)}); choose another output folder, or remove that one to "
+                "start again"
+            )
+        return state
+
+    def _write(
+        self,
+        stage: str,
+        done: int,
+        modules: Mapping[str, nn.Module],
+        optimisers: Mapping[str, torch.optim.Optimizer],
+    ) -> None:
+        if self.checkpoint is None:
+            return
+        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        state = {
+            "identity": json.dumps(self.identity),
+            "stage": stage,
+            "done": done,
+            "history": json.dumps(self.history),
+            "seconds": json.dumps(self.seconds),
+            "modules": {k: m.state_dict() for k, m in modules.items()},
+            "optimisers": {k: o.state_dict() for k, o in optimisers.items()},
+        }
+        write_whole(self.checkpoint, lambda part: torch.save(state, part))
 
 
-__all__ = [
-    "Runner",
-    "Stage",
-    "TrainingDiverged",
-    "TrainingStopped",
-    "check_finite",
-    "flatten",
-    "step_generator",
-    "stopping_on",
-]
+def name_changes(kept: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """The first few values that differ between two flat mappings, as text."""
+    changed = sorted(k for k in {*kept, *now} if kept.get(k) != now.get(k))
+    return ", ".join(f"{k}: {kept.get(k)!r}, now {now.get(k)!r}" for k in changed[:4])

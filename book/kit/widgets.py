@@ -1,47 +1,35 @@
 """Sliders over figures that work with a kernel and, the same, in a static page without one.
 
-Every frame is drawn once and kept as a small picture; the browser alone shows one or another when
-the slider moves. Every frame has an alternative text, and all of these texts stand below the slider
-in a table that needs no script.
+Every frame is drawn once and kept as a small picture with its text alternative; the browser alone
+chooses among them (``book/assets/selfpose.js``). The texts also stand below, in a table that needs
+no script.
 """
 
 import base64
 import html
 import io
+import itertools
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import ipywidgets
-from IPython.display import HTML, display
+from IPython.display import HTML
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from PIL import Image
 
-from book.kit.plots import in_house_style
-
-MAX_FRAMES = 200
+ASSETS = Path(__file__).parents[1] / "assets"
+LARGEST = 200
 """More frames than this make a page that nobody waits for."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class FigureSlider:
-    """A slider over figures: display it as a cell's last value.
-
-    ``widget`` is the whole; ``sliders`` the one or two sliders in it; ``stack`` what they choose
-    from; ``table`` the HTML table of the frames' descriptions.
-    """
-
-    widget: ipywidgets.VBox
-    sliders: tuple[ipywidgets.SelectionSlider, ...]
-    stack: ipywidgets.Stack
-    table: str
-
-    def _ipython_display_(self) -> None:
-        display(self.widget)
-        display(HTML(self.table))
+def elements() -> HTML:
+    """The script and the style behind sliders and turning poses, for a notebook that is open."""
+    style, script = (ASSETS / name for name in ("elements.css", "selfpose.js"))
+    return HTML(f"<style>{style.read_text()}</style><script>{script.read_text()}</script>")
 
 
-@in_house_style
 def figure_slider(
     make_figure: Callable[[Any], Figure],
     values: Sequence[Any],
@@ -51,51 +39,29 @@ def figure_slider(
     format: Callable[[Any], str] = str,
     start: int = 0,
     dpi: int = 100,
-) -> FigureSlider:
+) -> HTML:
     """A slider that shows ``make_figure(value)`` for the chosen one of ``values``.
 
     Parameters
     ----------
     make_figure
-        Draws one frame, as a matplotlib figure; it is closed afterwards.
+        Draws one frame; it is closed afterwards.
     values
-        What the slider runs over: at least two, at most 200.
+        What the slider runs over, at most 200 of them.
     label
-        The slider's name, shown to its left and read out by screen readers.
+        The slider's name.
     describe
-        The alternative text of a frame: what is to be seen there, in a sentence.
+        The text alternative of a frame: what is to be seen there, in a sentence.
     format
-        The text shown for a value; no two values may share one.
+        The text shown for a value.
     start
         Index of the value shown first.
     dpi
         Dots per inch of the frames; the page shows 100 of them as an inch.
-
-    Raises
-    ------
-    TypeError
-        ``make_figure`` returned something else than a figure, ``describe`` no text.
-    ValueError
-        Too few or too many values, two with the same text, no label, an empty description, or
-        ``start`` outside the values.
     """
-    slider = _slider(values, label=label, format=format, start=start)
-    alts = [_described(describe(value), of=format(value)) for value in values]
-    frames = [
-        _frame(make_figure(value), alt=alt, dpi=dpi)
-        for value, alt in zip(values, alts, strict=True)
-    ]
-    stack = ipywidgets.Stack(frames, selected_index=start)
-    ipywidgets.jslink((slider, "index"), (stack, "selected_index"))
-    return FigureSlider(
-        widget=ipywidgets.VBox([slider, stack]),
-        sliders=(slider,),
-        stack=stack,
-        table=text_table([format(value) for value in values], alts, label=label),
-    )
+    return _slider(make_figure, [values], [label], describe, [format], [start], dpi)
 
 
-@in_house_style
 def figure_slider_2d(
     make_figure: Callable[[Any, Any], Figure],
     first: Sequence[Any],
@@ -106,145 +72,75 @@ def figure_slider_2d(
     formats: tuple[Callable[[Any], str], Callable[[Any], str]] = (str, str),
     start: tuple[int, int] = (0, 0),
     dpi: int = 100,
-) -> FigureSlider:
+) -> HTML:
     """Two sliders over ``make_figure(a, b)`` for every pair of ``first`` and ``second``.
 
-    As :func:`figure_slider`, with a label, a format and a start for each slider. All
-    ``len(first) * len(second)`` frames are drawn: keep that number small.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in :func:`figure_slider`; the limit of 200 frames holds for all of them together.
+    As :func:`figure_slider`, with a label, a format and a start for each slider. Every pair is
+    drawn: keep ``len(first) * len(second)`` small.
     """
-    if labels[0] == labels[1]:
-        raise ValueError(f"two sliders need two labels, not {labels[0]!r} twice")
-    if len(first) * len(second) > MAX_FRAMES:
-        raise ValueError(
-            f"{len(first)} x {len(second)} frames are too many for a page; "
-            f"keep the product at {MAX_FRAMES} or less"
-        )
-    sliders = tuple(
-        _slider(values, label=label, format=to_text, start=index)
-        for values, label, to_text, index in zip(
-            (first, second), labels, formats, start, strict=True
-        )
-    )
-    inner, texts, alts = [], [], []
-    for a in first:
-        frames = []
-        for b in second:
-            text = f"{labels[0]} {formats[0](a)}, {labels[1]} {formats[1](b)}"
-            alt = _described(describe(a, b), of=text)
-            frames.append(_frame(make_figure(a, b), alt=alt, dpi=dpi))
-            texts.append(text)
-            alts.append(alt)
-        inner.append(ipywidgets.Stack(frames, selected_index=start[1]))
-    stack = ipywidgets.Stack(inner, selected_index=start[0])
-    ipywidgets.jslink((sliders[0], "index"), (stack, "selected_index"))
-    # the hidden stacks follow too, so that moving the first slider keeps the second one's choice
-    for child in inner:
-        ipywidgets.jslink((sliders[1], "index"), (child, "selected_index"))
-    return FigureSlider(
-        widget=ipywidgets.VBox([*sliders, stack]),
-        sliders=sliders,
-        stack=stack,
-        table=text_table(texts, alts, label=" and ".join(labels)),
+    return _slider(make_figure, [first, second], labels, describe, formats, start, dpi)
+
+
+def _slider(
+    make_figure: Callable[..., Figure],
+    axes: Sequence[Sequence[Any]],
+    labels: Sequence[str],
+    describe: Callable[..., str],
+    formats: Sequence[Callable[[Any], str]],
+    start: Sequence[int],
+    dpi: int,
+) -> HTML:
+    texts = [[to_text(v) for v in axis] for to_text, axis in zip(formats, axes, strict=True)]
+    points = list(itertools.product(*axes))
+    if len(points) > LARGEST:
+        raise ValueError(f"{len(points)} frames are too many for a page: at most {LARGEST}")
+    shown = tuple(axis[k] for axis, k in zip(axes, start, strict=True))
+    alts = [describe(*point) for point in points]
+    frames = [
+        _image(make_figure(*point), alt, dpi, hidden=point != shown)
+        for point, alt in zip(points, alts, strict=True)
+    ]
+    inputs = [slider_input(*of) for of in zip(labels, texts, start, strict=True)]
+    names = [", ".join(of) for of in itertools.product(*texts)]
+    return HTML(
+        f'<figure-slider role="group" aria-label="{html.escape(", ".join(labels))}">'
+        f'<div class="slider-controls" hidden>{"".join(inputs)}</div>{"".join(frames)}'
+        f'<p role="status"></p></figure-slider>{frame_table(names, alts, ", ".join(labels))}'
     )
 
 
-def text_table(values: Sequence[str], descriptions: Sequence[str], *, label: str) -> str:
-    """HTML: what each position of a slider shows, in a table that opens on demand.
+def slider_input(label: str, texts: Sequence[str], start: int) -> str:
+    """HTML: a labelled range with a text for each position."""
+    return (
+        f'<label>{html.escape(label)} <input type="range" min="0" max="{len(texts) - 1}" '
+        f'value="{start}" data-texts="{html.escape(json.dumps(texts))}" '
+        f'data-lm-suppress-shortcuts="true"><output>{html.escape(texts[start])}</output></label>'
+    )
 
-    Raises
-    ------
-    ValueError
-        The two sequences differ in length.
-    """
-    if len(values) != len(descriptions):
-        raise ValueError(f"{len(values)} values, but {len(descriptions)} descriptions")
+
+def frame_table(names: Sequence[str], descriptions: Sequence[str], label: str) -> str:
+    """HTML: what each position of a slider shows, in a table that opens on demand."""
     rows = "".join(
-        f'<tr><th scope="row">{html.escape(value)}</th><td>{html.escape(text)}</td></tr>'
-        for value, text in zip(values, descriptions, strict=True)
+        f'<tr><th scope="row">{html.escape(name)}</th><td>{html.escape(text)}</td></tr>'
+        for name, text in zip(names, descriptions, strict=True)
     )
     name = html.escape(label)
     return (
-        f'<details class="figure-slider-table"><summary>The frames in words: {name}</summary>'
+        f'<details class="frame-table"><summary>The frames in words: {name}</summary>'
         f'<table><thead><tr><th scope="col">{name}</th><th scope="col">What it shows</th></tr>'
         f"</thead><tbody>{rows}</tbody></table></details>"
     )
 
 
-def figure_to_data_url(figure: Figure, *, dpi: int = 100) -> tuple[str, tuple[int, int]]:
-    """The lightest faithful picture of a figure, as a ``data:`` address, with its size in px.
-
-    A drawing of few colours is smallest as a palette PNG, a photograph-like one as WebP; both are
-    tried. The figure is closed.
-    """
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi)
+def _image(figure: Figure, alt: str, dpi: int, *, hidden: bool) -> str:
+    encoded = io.BytesIO()
+    figure.savefig(encoded, format="png", dpi=dpi, bbox_inches="tight", facecolor="white")
     plt.close(figure)
-    buffer.seek(0)
-    with Image.open(buffer) as opened:
-        # a transparent background would be unreadable on a dark page
-        canvas = Image.new("RGBA", opened.size, "white")
-        canvas.alpha_composite(opened.convert("RGBA"))
-    image = canvas.convert("RGB")
-    candidates: list[tuple[str, bytes]] = []
-    palette = image.quantize(colors=128, dither=Image.Dither.NONE)
-    for kind, picture, options in (
-        ("png", palette, {"optimize": True}),
-        ("webp", image, {"quality": 88, "method": 4}),
-    ):
-        encoded = io.BytesIO()
-        picture.save(encoded, format=kind, **options)
-        candidates.append((kind, encoded.getvalue()))
-    kind, data = min(candidates, key=lambda candidate: len(candidate[1]))
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}", image.size
-
-
-def _slider(
-    values: Sequence[Any], *, label: str, format: Callable[[Any], str], start: int
-) -> ipywidgets.SelectionSlider:
-    if not label.strip():
-        raise ValueError("a slider needs a label: say what it changes")
-    if not 2 <= len(values) <= MAX_FRAMES:
-        raise ValueError(
-            f"{label!r} has {len(values)} values; a slider takes from 2 to {MAX_FRAMES}"
-        )
-    texts = [format(value) for value in values]
-    if len(set(texts)) < len(texts):
-        twice = next(text for text in texts if texts.count(text) > 1)
-        raise ValueError(f"two values of {label!r} are both shown as {twice!r}: widen `format`")
-    if not 0 <= start < len(values):
-        raise ValueError(f"start is {start}, but {label!r} has positions 0 to {len(values) - 1}")
-    return ipywidgets.SelectionSlider(
-        options=texts,
-        index=start,
-        description=label,
-        tooltip=label,
-        continuous_update=True,
-        style={"description_width": "initial"},
-        layout={"width": "min(100%, 36em)"},
-    )
-
-
-def _described(text: Any, *, of: str) -> str:
-    if not isinstance(text, str):
-        raise TypeError(f"`describe` must return text, not {type(text).__name__}, for {of!r}")
-    if not text.strip():
-        raise ValueError(f"`describe` is empty for {of!r}: say what is to be seen there")
-    return text
-
-
-def _frame(figure: Any, *, alt: str, dpi: int) -> ipywidgets.HTML:
-    if not isinstance(figure, Figure):
-        raise TypeError(f"`make_figure` must return a Figure, not {type(figure).__name__}")
-    url, (width, height) = figure_to_data_url(figure, dpi=dpi)
-    shown = round(width * 100 / dpi), round(height * 100 / dpi)
-    return ipywidgets.HTML(
-        f'<img src="{url}" alt="{html.escape(alt, quote=True)}" width="{shown[0]}" '
-        f'height="{shown[1]}" style="max-width:100%;height:auto">'
+    picture = Image.open(encoded).convert("RGB")
+    small = io.BytesIO()
+    picture.save(small, format="webp", quality=88, method=4)
+    width, height = (round(side * 100 / dpi) for side in picture.size)
+    return (
+        f'<img src="data:image/webp;base64,{base64.b64encode(small.getvalue()).decode()}" '
+        f'alt="{html.escape(alt)}" width="{width}" height="{height}"{" hidden" * hidden}>'
     )

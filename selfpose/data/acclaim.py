@@ -6,12 +6,12 @@ January 1998, and the notes on ASF/AMC of the University of Wisconsin's graphics
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
-
 from jaxtyping import Float
 from torch import Tensor
 
@@ -20,70 +20,34 @@ ROOT = "root"
 _TRANSLATIONS = ("tx", "ty", "tz")
 _ROTATIONS = ("rx", "ry", "rz")
 
+Triple = tuple[float, float, float]
+
 
 @dataclass(frozen=True, kw_only=True)
 class AcclaimBone:
-    """One rigid segment of an ASF skeleton.
-
-    Parameters
-    ----------
-    name
-        Its name in the AMC's frames.
-    parent
-        Index among :attr:`AcclaimSkeleton.joints` of the joint that it starts from.
-    direction
-        Unit vector along the bone in the rest pose, in the skeleton's global frame.
-    length_mm
-        Its length.
-    axis
-        Angles (radians, about x, y, z) of the frame that its degrees of freedom turn about.
-    axis_order
-        The order in which those three turns are applied, such as ``xyz``.
-    dof
-        Its degrees of freedom among ``rx ry rz``, in the order of the AMC's values.
-    """
+    """One rigid segment of an ASF skeleton; it starts from the joint number ``parent``."""
 
     name: str
     parent: int
-    direction: tuple[float, float, float]
+    direction: Triple  # unit vector in the rest pose, global frame
     length_mm: float
-    axis: tuple[float, float, float]
-    axis_order: str
-    dof: tuple[str, ...]
+    axis: Triple  # radians, about x, y, z: the frame that its degrees of freedom turn about
+    axis_order: str  # in which those three turns are applied: "xyz"
+    dof: tuple[str, ...]  # among rx ry rz, in the order of the AMC's values
 
 
 @dataclass(frozen=True, kw_only=True)
 class AcclaimSkeleton:
-    """An ASF skeleton; bones stand in an order in which parents come first.
+    """An ASF skeleton; bones stand in an order in which parents come first."""
 
-    Parameters
-    ----------
-    name
-        Name of the file without its ending; CMU's are the subject's number.
-    bones
-        Every bone.
-    root_order
-        Channels of the root, such as ``tx ty tz rx ry rz``, in the order of the AMC's values.
-    root_position
-        Offset of the root, millimetres.
-    root_orientation
-        Orientation of the root's frame (radians, about x, y, z).
-    root_axis_order
-        The order in which the turns of ``root_orientation`` are applied.
-    unit_mm
-        Millimetres in one unit of the files.
-    degrees
-        Whether the ASF states its angles in degrees; an AMC may say otherwise for itself.
-    """
-
-    name: str
+    name: str  # of the file without its ending: CMU's are the subject's number
     bones: tuple[AcclaimBone, ...]
-    root_order: tuple[str, ...]
-    root_position: tuple[float, float, float]
-    root_orientation: tuple[float, float, float]
+    root_order: tuple[str, ...]  # channels of the root, in the order of the AMC's values
+    root_position: Triple  # mm
+    root_orientation: Triple  # radians, about x, y, z
     root_axis_order: str
     unit_mm: float
-    degrees: bool
+    degrees: bool  # of the ASF's angles; an AMC may say otherwise for itself
 
     @property
     def joints(self) -> tuple[str, ...]:
@@ -98,15 +62,7 @@ class AcclaimSkeleton:
 
 @dataclass(frozen=True, kw_only=True)
 class AcclaimMotion:
-    """An AMC trial: the channels of one skeleton over time.
-
-    Parameters
-    ----------
-    name
-        Name of the file without its ending.
-    values
-        (T, C) float64, in the order of :attr:`AcclaimSkeleton.channels`; millimetres and radians.
-    """
+    """An AMC clip: the channels of one skeleton over time, in their order; mm and radians."""
 
     name: str
     values: Float[Tensor, "T C"] = field(repr=False)
@@ -116,145 +72,68 @@ class AcclaimMotion:
 
 
 def read_asf(path: str | Path) -> AcclaimSkeleton:
-    """Read an ASF skeleton.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it is not a whole, consistent skeleton; names the file, the line where one is at fault,
-        and the fault.
-    """
+    """Read an ASF skeleton; ``ValueError`` names the file and the fault."""
     path = Path(path)
-    sections = _sections(path)
-    for needed in ("units", "root", "bonedata", "hierarchy"):
-        if needed not in sections:
-            raise ValueError(f"{path}: the section :{needed} is missing; not a whole ASF skeleton")
-
-    units = {words[0].lower(): words[1:] for _, words in sections["units"]}
-    length = _numbers(path, "the unit 'length'", units.get("length", []), 1)[0]
-    angle = (units.get("angle") or ["deg"])[0].lower()
-    if length <= 0:
-        raise ValueError(f"{path}: the unit 'length' must be positive, got {length}")
-    if angle not in ("deg", "rad"):
-        raise ValueError(f"{path}: the unit 'angle' must be deg or rad, got {angle!r}")
-    unit_mm = MM_PER_INCH / length
-    radians = math.pi / 180 if angle == "deg" else 1.0
-
-    root = {words[0].lower(): words[1:] for _, words in sections["root"]}
-    order = tuple(word.lower() for word in root.get("order", []))
-    if sorted(order) != sorted(_TRANSLATIONS + _ROTATIONS):
-        raise ValueError(f"{path}: the root's order must name TX TY TZ RX RY RZ, got {order}")
-    position = _numbers(path, "the root's position", root.get("position", ["0"] * 3), 3)
-    orientation = _numbers(path, "the root's orientation", root.get("orientation", ["0"] * 3), 3)
-    axis_order = _axis_order(path, ROOT, (root.get("axis") or ["XYZ"])[0])
-
-    found = dict(_bones(path, sections["bonedata"], unit_mm=unit_mm, radians=radians))
-    parents = _parents(path, sections["hierarchy"], set(found))
-    bones: list[AcclaimBone] = []
-    index = {ROOT: 0}
-    for name in parents:
-        bones.append(AcclaimBone(parent=index[parents[name]], **found[name]))
-        index[name] = len(bones)
-    return AcclaimSkeleton(
-        name=path.stem,
-        bones=tuple(bones),
-        root_order=order,
-        root_position=_triple(x * unit_mm for x in position),
-        root_orientation=_triple(x * radians for x in orientation),
-        root_axis_order=axis_order,
-        unit_mm=unit_mm,
-        degrees=angle == "deg",
-    )
+    try:
+        sections = _sections(path)
+        units, root = _fields(sections["units"]), _fields(sections["root"])
+        unit_mm = MM_PER_INCH / float(units["length"][0])
+        degrees = (units.get("angle") or ["deg"])[0].lower() == "deg"
+        radians = math.pi / 180 if degrees else 1.0
+        found = _read_bones(sections["bonedata"], unit_mm=unit_mm, radians=radians)
+        bones: list[AcclaimBone] = []
+        index = {ROOT: 0}
+        for name, parent in _parents(sections["hierarchy"], set(found)).items():
+            bones.append(AcclaimBone(parent=index[parent], **found[name]))
+            index[name] = len(bones)
+        return AcclaimSkeleton(
+            name=path.stem,
+            bones=tuple(bones),
+            root_order=tuple(word.lower() for word in root["order"]),
+            root_position=_triple(root.get("position", "000"), unit_mm),
+            root_orientation=_triple(root.get("orientation", "000"), radians),
+            root_axis_order=(root.get("axis") or ["XYZ"])[0].lower(),
+            unit_mm=unit_mm,
+            degrees=degrees,
+        )
+    except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
+        raise ValueError(f"{path}: not a whole ASF skeleton ({error!r})") from error
 
 
 def read_amc(path: str | Path, skeleton: AcclaimSkeleton) -> AcclaimMotion:
-    """Read an AMC trial of a skeleton.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If a frame lacks a bone, has one twice or one that the skeleton does not know, or a wrong
-        number of values, or a value that is no finite number; if frames do not follow each other;
-        if there are none. Names the file, the frame and the fault.
-    """
+    """Read an AMC motion of a skeleton; ``ValueError`` names the file, the frame and the fault."""
     path = Path(path)
     channels = skeleton.channels
+    widths = {name: len(dofs) for name, dofs in channels.items()}
     degrees = skeleton.degrees
-    counts = {name: len(dofs) for name, dofs in channels.items()}
-    numbers: list[int] = []
-    rows: list[list[float]] = []
-    frame: dict[str, list[str]] = {}
-    number: int | None = None
-
-    def close(*, last: bool) -> None:
-        missing = [name for name in channels if name not in frame]
-        if missing:
-            hint = "; it is the last frame, so the file seems to be cut short" if last else ""
-            raise ValueError(
-                f"{path}: frame {number}: no values for {', '.join(missing)} of the skeleton "
-                f"{skeleton.name!r}{hint}; copy the file again, or check that it goes with it"
-            )
-        try:
-            rows.append([float(word) for name in channels for word in frame[name]])
-        except ValueError as error:
-            raise ValueError(f"{path}: frame {number}: {error}") from error
-        numbers.append(int(number or 0))
-
+    frames: list[dict[str, list[float]]] = []
     for line, words in _lines(path):
         if words[0].startswith(":"):
-            keyword = words[0].lower()
-            degrees = {":degrees": True, ":radians": False}.get(keyword, degrees)
+            degrees = {":degrees": True, ":radians": False}.get(words[0].lower(), degrees)
         elif len(words) == 1 and words[0].isdigit():
-            following = int(words[0])
-            if number is not None:
-                close(last=False)
-                if following != number + 1:
-                    raise ValueError(
-                        f"{path}: line {line}: frame {following} follows frame {number}; frames "
-                        "must be numbered without gaps"
-                    )
-            number, frame = following, {}
+            frames.append({})
         else:
-            name = words[0]
-            if number is None:
-                raise ValueError(f"{path}: line {line}: expected a frame's number, got {name!r}")
-            if name not in counts:
-                raise ValueError(
-                    f"{path}: frame {number}: bone {name!r} has no degrees of freedom in the "
-                    f"skeleton {skeleton.name!r}; the motion belongs to another skeleton"
-                )
-            if name in frame:
-                raise ValueError(f"{path}: frame {number}: bone {name!r} stands there twice")
-            if len(words) - 1 != counts[name]:
-                raise ValueError(
-                    f"{path}: frame {number}: bone {name!r}: expected {counts[name]} values "
-                    f"({' '.join(channels[name])}), got {len(words) - 1}; the file is cut short "
-                    "or belongs to another skeleton"
-                )
-            frame[name] = words[1:]
-    if number is None:
+            try:
+                frames[-1][words[0]] = [float(word) for word in words[1:]]
+            except (IndexError, ValueError) as error:
+                raise ValueError(f"{path}: line {line}: not an AMC motion ({error})") from error
+    if not frames:
         raise ValueError(f"{path}: holds no frame; not an AMC motion, or an empty one")
-    close(last=True)
-
+    for number, frame in enumerate(frames, start=1):
+        if wrong := [n for n in {**widths, **frame} if len(frame.get(n, ())) != widths.get(n)]:
+            raise ValueError(
+                f"{path}: frame {number}: bone {wrong[0]!r} has {len(frame.get(wrong[0], ()))} "
+                f"values, the skeleton {skeleton.name!r} {widths.get(wrong[0], 'no such bone')}; "
+                "the file is cut short or belongs to another skeleton"
+            )
     radians = math.pi / 180 if degrees else 1.0
     factors = [
         skeleton.unit_mm if dof in _TRANSLATIONS else radians
         for dofs in channels.values()
         for dof in dofs
     ]
-    values = torch.tensor(rows, dtype=torch.float64)
-    if len(bad := (~values.isfinite()).nonzero()):
-        row, column = bad[0].tolist()
-        owners = [name for name, count in counts.items() for _ in range(count)]
-        raise ValueError(
-            f"{path}: frame {numbers[row]}: bone {owners[column]!r}: values must be finite "
-            f"numbers, got {rows[row][column]}"
-        )
-    values = values * torch.tensor(factors, dtype=torch.float64)
+    rows = [[value for name in channels for value in frame[name]] for frame in frames]
+    values = torch.tensor(rows, dtype=torch.float64) * torch.tensor(factors, dtype=torch.float64)
     return AcclaimMotion(name=path.stem, values=values)
 
 
@@ -267,26 +146,14 @@ def global_transforms(
     product of its degrees of freedom; the far end of the bone is its start plus the turned
     ``direction × length``.
 
-    Returns
-    -------
-    positions
-        (T, B, 3) float64 millimetres, y up, of the root and the far end of every bone, in the
-        order of :attr:`AcclaimSkeleton.joints`.
-    rotations
-        (T, B, 3, 3) global rotations from the rest pose; the root's first.
+    Positions are mm, y up, of the root and the far end of every bone, in the order of
+    :attr:`AcclaimSkeleton.joints`; rotations are global, the root's first.
     """
     widths = [len(dofs) for dofs in skeleton.channels.values()]
-    if motion.values.shape[1] != sum(widths):
-        raise ValueError(
-            f"the motion {motion.name!r} has {motion.values.shape[1]} channels, the skeleton "
-            f"{skeleton.name!r} {sum(widths)}; read the motion with its own skeleton"
-        )
     values = dict(zip(skeleton.channels, motion.values.split(widths, dim=1), strict=True))
-
     columns = dict(zip(skeleton.root_order, values[ROOT].unbind(1), strict=True))
-    turn = _turn(skeleton.root_order, values[ROOT])
     frame = _constant_turn(skeleton.root_axis_order, skeleton.root_orientation)
-    rotations = [frame @ turn]
+    rotations = [frame @ _turn(skeleton.root_order, values[ROOT])]
     offset = torch.tensor(skeleton.root_position, dtype=torch.float64)
     positions = [torch.stack([columns[t] for t in _TRANSLATIONS], dim=1) + offset]
     for bone in skeleton.bones:
@@ -300,19 +167,11 @@ def global_transforms(
     return torch.stack(positions, dim=1), torch.stack(rotations, dim=1)
 
 
-def forward_kinematics(skeleton: AcclaimSkeleton, motion: AcclaimMotion) -> Float[Tensor, "T B 3"]:
-    """(T, B, 3) float64 millimetres, y up: where the root and the far end of every bone are.
-
-    The joints stand in the order of :attr:`AcclaimSkeleton.joints`; see :func:`global_transforms`.
-    """
-    return global_transforms(skeleton, motion)[0]
-
-
 def rest_positions(skeleton: AcclaimSkeleton) -> Float[Tensor, "B 3"]:
     """(B, 3) float64 millimetres, y up: the joints with every degree of freedom at zero."""
     channels = sum(len(dofs) for dofs in skeleton.channels.values())
     still = AcclaimMotion(name="rest", values=torch.zeros(1, channels, dtype=torch.float64))
-    return forward_kinematics(skeleton, still)[0]
+    return global_transforms(skeleton, still)[0][0]
 
 
 def _turn(dofs: tuple[str, ...], values: Float[Tensor, "T D"]) -> Float[Tensor, "T 3 3"]:
@@ -324,9 +183,8 @@ def _turn(dofs: tuple[str, ...], values: Float[Tensor, "T D"]) -> Float[Tensor, 
     return result
 
 
-def _constant_turn(order: str, angles: tuple[float, float, float]) -> Float[Tensor, "3 3"]:
-    by_axis = dict(zip("xyz", angles, strict=True))
-    values = torch.tensor([[by_axis[axis] for axis in order]], dtype=torch.float64)
+def _constant_turn(order: str, angles: Triple) -> Float[Tensor, "3 3"]:
+    values = torch.tensor([[angles["xyz".index(axis)] for axis in order]], dtype=torch.float64)
     return _turn(tuple("r" + axis for axis in order), values)[0]
 
 
@@ -342,146 +200,67 @@ def _axis_turn(axis: str, angle: Float[Tensor, " T"]) -> Float[Tensor, "T 3 3"]:
     return result
 
 
-Words = list[tuple[int, list[str]]]
-
-
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """The lines that say something, as (number, words), without comments."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
     # Latin-1 decodes any byte: stray ones in comments do no harm, others fail as bad numbers.
     with path.open(encoding="latin-1") as file:
         for number, line in enumerate(file, start=1):
-            words = (line.partition("#")[0] if "#" in line else line).split()
-            if words:
+            if words := line.partition("#")[0].split():
                 yield number, words
 
 
-def _sections(path: Path) -> dict[str, Words]:
+def _sections(path: Path) -> dict[str, list[list[str]]]:
     """Lines of an ASF by section; what follows a keyword on its own line is the first of them."""
-    sections: dict[str, Words] = {}
-    current: Words | None = None
-    for number, words in _lines(path):
+    sections: dict[str, list[list[str]]] = {"": []}
+    current = sections[""]
+    for _, words in _lines(path):
         if words[0].startswith(":"):
             current = sections.setdefault(words[0][1:].lower(), [])
             words = words[1:]
-        if current is None:
-            raise ValueError(f"{path}: line {number}: expected a section such as :units")
         if words:
-            current.append((number, words))
+            current.append(words)
     return sections
 
 
-def _bones(
-    path: Path, lines: Words, *, unit_mm: float, radians: float
-) -> Iterator[tuple[str, dict]]:
-    """Each bone's fields, the parent left out: the hierarchy tells it."""
-    seen: set[str] = set()
-    block: dict[str, list[str]] | None = None
-    for number, words in lines:
-        keyword = words[0].lower()
-        if keyword == "begin":
-            if block is not None:
-                raise ValueError(f"{path}: line {number}: a bone begins before the last one's end")
-            block = {}
-        elif block is None:
-            raise ValueError(f"{path}: line {number}: expected 'begin', got {words[0]!r}")
-        elif keyword == "end":
-            name, fields = _bone(path, number, block, unit_mm=unit_mm, radians=radians)
-            if name in seen or name == ROOT:
-                raise ValueError(f"{path}: line {number}: a second bone is named {name!r}")
-            seen.add(name)
-            yield name, fields
-            block = None
-        elif not keyword.startswith("("):  # further limits, which nothing here needs
-            block[keyword] = words[1:]
-    if block is not None:
-        raise ValueError(f"{path}: the last bone has no 'end'; the file seems to be cut short")
+def _fields(lines: Iterable[list[str]]) -> dict[str, list[str]]:
+    return {words[0].lower(): words[1:] for words in lines}
 
 
-def _bone(
-    path: Path, line: int, block: dict[str, list[str]], *, unit_mm: float, radians: float
-) -> tuple[str, dict]:
-    if not block.get("name"):
-        raise ValueError(f"{path}: line {line}: the bone that ends here has no name")
-    name = block["name"][0]
-    what = f"bone {name!r}"
-    direction = _numbers(path, f"{what}: direction", block.get("direction", []), 3)
-    length = _numbers(path, f"{what}: length", block.get("length", []), 1)[0]
-    axis = block.get("axis", ["0", "0", "0", "XYZ"])
-    angles = _numbers(path, f"{what}: axis", axis[:3], 3)
-    order = _axis_order(path, what, axis[3] if len(axis) > 3 else "XYZ")
-    dof = tuple(word.lower() for word in block.get("dof", []))
-    if not set(dof) <= set(_ROTATIONS) or len(set(dof)) != len(dof):
-        raise ValueError(f"{path}: {what}: dof must be among rx ry rz, each once, got {dof}")
-    size = math.hypot(*direction)
-    if length < 0 or (size == 0 and length > 0):
-        raise ValueError(
-            f"{path}: {what}: needs a direction and a length that is not negative, got "
-            f"{direction} and {length}"
-        )
-    return name, {
-        "name": name,
-        "direction": _triple(x / (size or 1.0) for x in direction),
-        "length_mm": length * unit_mm,
-        "axis": _triple(x * radians for x in angles),
-        "axis_order": order,
-        "dof": dof,
-    }
+def _read_bones(lines: list[list[str]], *, unit_mm: float, radians: float) -> dict[str, Any]:
+    """Fields of :class:`AcclaimBone` by name, the parent left out: the hierarchy tells it."""
+    bones = {}
+    starts = [k for k, words in enumerate(lines) if words[0].lower() == "begin"]
+    for start, stop in zip(starts, [*starts[1:], None], strict=True):
+        block = _fields(lines[start:stop])
+        name, *_ = block["name"]
+        x, y, z = _triple(block["direction"])
+        size = math.hypot(x, y, z) or 1.0
+        axis = block.get("axis", ["0", "0", "0"])
+        dof = tuple(word.lower() for word in block.get("dof", []))
+        if not set(dof) <= set(_ROTATIONS):
+            raise ValueError(f"bone {name!r}: dof must be among rx ry rz, got {dof}")
+        bones[name] = {
+            "name": name,
+            "direction": (x / size, y / size, z / size),
+            "length_mm": float(block["length"][0]) * unit_mm,
+            "axis": _triple(axis[:3], radians),
+            "axis_order": (axis[3:] or ["XYZ"])[0].lower(),
+            "dof": dof,
+        }
+    return bones
 
 
-def _parents(path: Path, lines: Words, bones: set[str]) -> dict[str, str]:
+def _parents(lines: list[list[str]], bones: set[str]) -> dict[str, str]:
     """Parent of each bone, in an order in which parents come first."""
-    parents: dict[str, str] = {}
-    for number, (parent, *children) in lines:
-        if not children:  # begin, end
-            continue
-        for name in (parent, *children):
-            if name not in bones and name != ROOT:
-                raise ValueError(f"{path}: line {number}: the hierarchy names no bone of {name!r}")
-        for child in children:
-            if child in parents or child == ROOT:
-                raise ValueError(f"{path}: line {number}: {child!r} has a second parent")
-            parents[child] = parent
+    parents = {child: parent for parent, *children in lines for child in children}
     ordered: dict[str, str] = {}
-    reached = {ROOT}
-    while grown := [c for c, p in parents.items() if p in reached and c not in reached]:
+    while grown := [c for c, p in parents.items() if p in {ROOT, *ordered} and c not in ordered]:
         ordered |= {child: parents[child] for child in grown}
-        reached |= set(grown)
-    if lost := sorted(bones - reached):
-        raise ValueError(f"{path}: the hierarchy does not lead from the root to {', '.join(lost)}")
+    if lost := sorted(bones - set(ordered)):
+        raise ValueError(f"the hierarchy does not lead from the root to {', '.join(lost)}")
     return ordered
 
 
-def _axis_order(path: Path, what: str, word: str) -> str:
-    order = word.lower()
-    if sorted(order) != ["x", "y", "z"]:
-        raise ValueError(f"{path}: {what}: axis order must be like XYZ, got {word!r}")
-    return order
-
-
-def _numbers(path: Path, what: str, words: list[str], count: int) -> list[float]:
-    try:
-        values = [float(word) for word in words]
-    except ValueError as error:
-        raise ValueError(f"{path}: {what}: {error}") from error
-    if len(values) != count or not all(math.isfinite(value) for value in values):
-        raise ValueError(f"{path}: {what}: expected {count} finite numbers, got {words}")
-    return values
-
-
-def _triple(values: Iterator[float]) -> tuple[float, float, float]:
-    x, y, z = values
-    return x, y, z
-
-
-__all__ = [
-    "AcclaimBone",
-    "AcclaimMotion",
-    "AcclaimSkeleton",
-    "forward_kinematics",
-    "global_transforms",
-    "read_amc",
-    "read_asf",
-    "rest_positions",
-]
+def _triple(words: Iterable[str], factor: float = 1.0) -> Triple:
+    x, y, z = (float(word) for word in words)
+    return x * factor, y * factor, z * factor

@@ -1,51 +1,37 @@
 """What every source of data hands over: pictures, unpaired 2D poses, a labelled test set."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import torch
-
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
+
+from selfpose.data.rows import even_rows
 from selfpose.skeleton import Skeleton
 
-
-def _check_finite(what: str, poses: Tensor) -> None:
-    bad = ~torch.isfinite(poses).flatten(1).all(dim=1)
-    if bad.any():
-        raise ValueError(
-            f"{what}: {int(bad.sum())} of {len(poses)} poses hold NaN or infinite values (first at "
-            f"index {int(bad.nonzero()[0, 0])}); drop or mend them before training"
-        )
+SomeSet = TypeVar("SomeSet", bound="ImageSet")
 
 
-def _check_shape(what: str, tensor: Tensor, expected: tuple[int | None, ...], meaning: str) -> None:
-    fits = tensor.ndim == len(expected) and all(
-        e is None or e == s for s, e in zip(tensor.shape, expected, strict=False)
-    )
-    if not fits:
-        shown = tuple("N" if e is None else e for e in expected)
-        raise ValueError(f"{what}: expected {meaning} {shown}, got {tuple(tensor.shape)}")
+def _require(what: str, tensor: Tensor, *shape: int | None, finite: bool = False) -> None:
+    """A user's own arrays meet this: the shape (``None``: any length), and no NaN."""
+    if tensor.ndim != len(shape) or any(
+        n not in (None, m) for n, m in zip(shape, tensor.shape, strict=False)
+    ):
+        wanted = ", ".join("N" if n is None else str(n) for n in shape)
+        raise ValueError(f"{what}: expected the shape ({wanted}), got {tuple(tensor.shape)}")
+    if finite and (bad := ~tensor.isfinite().flatten(1).all(dim=1)).any():
+        raise ValueError(f"{what}: {int(bad.sum())} of {len(bad)} poses hold NaN or infinity")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSet:
-    """Unlabelled pictures of single people.
+    """Unlabelled pictures of single people, RGB.
 
-    Parameters
-    ----------
-    images
-        (N, 3, H, W) uint8, RGB.
-    sequence
-        (N,) which clip each picture comes from: pictures of one clip share the static camera, its
-        background and the person. Pictures of a clip stand together, in the order of time.
-        Pictures with no such relation have distinct numbers.
-    foreground
-        (N, H, W) uint8, how surely each pixel is not the static camera's background, where the
-        source knows it: crops that follow a subject do not show it. ``None``: whoever needs it
-        makes it from the pictures of a clip.
-    backgrounds
-        (K, 3, H, W) uint8 pictures of the same cameras without a subject; with ``foreground``.
+    ``sequence`` says which clip each comes from: pictures of one clip share the static camera, its
+    background and the person, and stand together in the order of time; pictures with no such
+    relation have distinct numbers. Where the source knows it, ``foreground`` is how surely each
+    pixel is not the background, and ``backgrounds`` are pictures of the cameras without a subject.
     """
 
     images: UInt8[Tensor, "N 3 H W"]
@@ -56,37 +42,34 @@ class ImageSet:
     def __post_init__(self) -> None:
         if self.images.dtype != torch.uint8:
             raise ValueError(f"images must be uint8 in 0..255, got {self.images.dtype}")
-        _check_shape("images", self.images, (None, 3, None, None), "RGB pictures")
-        _check_shape("sequence", self.sequence, (len(self.images),), "one number a picture")
-        if (self.foreground is None) != (self.backgrounds is None):
-            raise ValueError("foreground and backgrounds belong together: give both or neither")
-        if self.foreground is not None and self.backgrounds is not None:
-            size = tuple(self.images.shape[2:])
-            _check_shape("foreground", self.foreground, (len(self.images), *size), "one a picture")
-            _check_shape("backgrounds", self.backgrounds, (None, 3, *size), "RGB pictures")
+        _require("images", self.images, None, 3, None, None)
+        _require("sequence", self.sequence, len(self.images))
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def thinned(self: SomeSet, n: int | None) -> SomeSet:
+        """At most n pictures with all that belongs to them, spread evenly; ``None`` takes all."""
+        if n is None or n >= len(self):
+            return self
+        rows = even_rows(len(self), most=n)
+        changed: dict[str, Any] = {}
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor) and name != "backgrounds":
+                changed[name] = value[rows]
+            elif isinstance(value, tuple):
+                changed[name] = tuple(value[k] for k in rows.tolist())
+        return replace(self, **changed)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledSet(ImageSet):
     """Pictures with their true poses: for testing, and for the supervised ceiling, nothing else.
 
-    Where a source knows no poses, 2D or 3D, that array is NaN throughout, and no error is measured
-    against it.
-
-    Parameters
-    ----------
-    poses_2d
-        (N, J, 2) float32 pixels; pixel centres lie at integer + 0.5.
-    poses_3d
-        (N, J, 3) float32 millimetres, camera frame (x right, y down, z forward).
-    activity
-        N names of what the person does, for tables by activity.
-    subject, clip, number
-        Who each picture shows, the source's name of its clip, and the frame's number there, where a
-        protocol of evaluation asks for them.
+    ``poses_2d`` are px (pixel centres at integer + 0.5), ``poses_3d`` mm in the camera's frame (x
+    right, y down, z forward). Where a source knows no poses, that array is NaN throughout, and no
+    error is measured against it. ``subject``, ``clip`` and the frame's ``number`` in it are there
+    where a protocol of evaluation asks for them.
     """
 
     poses_2d: Float[Tensor, "N J 2"]
@@ -98,21 +81,15 @@ class LabelledSet(ImageSet):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        n = len(self.images)
-        _check_shape("poses_2d", self.poses_2d, (n, None, 2), "2D joints")
-        _check_shape("poses_3d", self.poses_3d, (n, self.poses_2d.shape[1], 3), "3D joints")
-        for what in ("activity", "subject", "clip", "number"):
-            values = getattr(self, what)
-            if values is not None and len(values) != n:
-                raise ValueError(f"{what}: expected {n} of them, one a picture, got {len(values)}")
-        if self.knows_2d:
-            _check_finite("poses_2d", self.poses_2d)
-        if self.knows_3d:
-            _check_finite("poses_3d", self.poses_3d)
+        n, joints = len(self.images), self.poses_2d.shape[1]
+        _require("poses_2d", self.poses_2d, n, joints, 2, finite=self.knows_2d)
+        _require("poses_3d", self.poses_3d, n, joints, 3, finite=self.knows_3d)
+        if len(self.activity) != n:
+            raise ValueError(f"activity: expected {n} names, got {len(self.activity)}")
 
     @property
     def knows_2d(self) -> bool:
-        """Whether the source knows 2D poses: not one number there is NaN throughout."""
+        """Whether the source knows 2D poses."""
         return not bool(self.poses_2d.isnan().all())
 
     @property
@@ -125,27 +102,10 @@ class LabelledSet(ImageSet):
 class PoseDataset:
     """The three parts of the method's data, and beside them what only baselines may see.
 
-    Parameters
-    ----------
-    name
-        Identifies the data in records.
-    skeleton
-        The body; every pose below has its joints in its order.
-    unlabelled
-        Pictures to learn from, without labels.
-    unpaired
-        (M, J, 2) float32 pixels: 2D poses of *other* people and moments than the pictures'.
-    test
-        Labelled pictures, of people, moments and cameras that no other part holds.
-    ceiling
-        The unlabelled pictures *with* their labels, for the supervised baseline alone.
-    provenance
-        JSON-able facts to keep in the run record: seeds, trials, counts.
-
-    Raises
-    ------
-    ValueError
-        If parts are empty, differ in picture size or joint count, or hold NaN.
+    Pictures to learn from; 2D poses (px) of *other* people and moments; labelled pictures of
+    people, moments and cameras that no other part holds. ``ceiling`` are the unlabelled pictures
+    *with* their labels, for the supervised baseline alone. Poses have their joints in the
+    skeleton's order. ``provenance`` are JSON-able facts for the run's record.
     """
 
     name: str
@@ -157,38 +117,38 @@ class PoseDataset:
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        joints = self.skeleton.n_joints
-        _check_shape("unpaired", self.unpaired, (None, joints, 2), "2D poses")
-        _check_shape("test.poses_2d", self.test.poses_2d, (None, joints, 2), "2D poses")
-        _check_finite("unpaired", self.unpaired)
-        for what, part in (("unlabelled", self.unlabelled), ("test", self.test)):
-            if not len(part):
-                raise ValueError(f"{self.name}: the part {what!r} holds no picture")
-        if not len(self.unpaired):
-            raise ValueError(f"{self.name}: the part 'unpaired' holds no pose")
-        height, width = self.unlabelled.images.shape[2:]
-        if height != width:
-            raise ValueError(
-                f"{self.name}: expected square pictures, got {width}×{height} px; crop a square "
-                "about the person"
-            )
-        if self.ceiling is not None:
-            _check_shape(
-                "ceiling.poses_2d",
-                self.ceiling.poses_2d,
-                (len(self.unlabelled), joints, 2),
-                "2D poses, one for each unlabelled picture",
-            )
-        if self.unlabelled.images.shape[1:] != self.test.images.shape[1:]:
-            raise ValueError(
-                f"{self.name}: unlabelled pictures are {tuple(self.unlabelled.images.shape[2:])} "
-                f"px but test pictures {tuple(self.test.images.shape[2:])}; use one size"
-            )
+        joints, size = self.skeleton.n_joints, self.unlabelled.images.shape[-1]
+        _require("unpaired", self.unpaired, None, joints, 2, finite=True)
+        _require("unlabelled.images", self.unlabelled.images, None, 3, size, size)
+        _require("test.images", self.test.images, None, 3, size, size)
+        _require("test.poses_2d", self.test.poses_2d, None, joints, 2)
+        for what in ("unlabelled", "unpaired", "test"):
+            if not len(getattr(self, what)):
+                raise ValueError(f"{self.name}: the part {what!r} is empty")
 
     @property
     def image_size(self) -> int:
         """Side of the square pictures, in pixels."""
         return int(self.unlabelled.images.shape[-1])
 
-
-__all__ = ["ImageSet", "LabelledSet", "PoseDataset"]
+    def thinned(
+        self,
+        *,
+        n_unlabelled: int | None = None,
+        n_unpaired: int | None = None,
+        n_test: int | None = None,
+    ) -> "PoseDataset":
+        """At most so many of each part, spread evenly, in their order; ``None`` takes all."""
+        unpaired, provenance = self.unpaired, dict(self.provenance)
+        if n_unpaired is not None and n_unpaired < len(unpaired):
+            unpaired = unpaired[even_rows(len(unpaired), most=n_unpaired)]
+        if n_test is not None and n_test < len(self.test):
+            provenance["test_thinned_from"] = len(self.test)  # protocols must not call these all
+        return replace(
+            self,
+            unlabelled=self.unlabelled.thinned(n_unlabelled),
+            unpaired=unpaired,
+            test=self.test.thinned(n_test),
+            ceiling=self.ceiling and self.ceiling.thinned(n_unlabelled),
+            provenance=provenance,
+        )

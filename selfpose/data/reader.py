@@ -1,9 +1,8 @@
 """What a reader of a data set's files hands over: clips of one camera, one after another.
 
-A reader looks at files lazily: it yields one clip at a time, with paths in the place of pictures,
-so that a data set of a million frames needs no more memory than its longest clip. Crops, units and
-the split into unlabelled pictures and unpaired poses come after it, in
-:mod:`selfpose.data.prepare`.
+A reader yields one clip at a time, with paths in the place of pictures, so that a data set of a
+million frames needs no more memory than its longest clip. Crops and the division into unlabelled
+pictures and unpaired poses come after it, in :mod:`selfpose.data.prepare`.
 """
 
 from collections.abc import Iterator
@@ -12,7 +11,8 @@ from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool, Float, Integer, Real
+from numpy import ndarray
 
 from selfpose.skeleton import Skeleton
 
@@ -22,10 +22,7 @@ SPLITS: tuple[Split, ...] = ("train", "test")
 
 @dataclass(frozen=True, kw_only=True)
 class Frame:
-    """One picture: a file, or one frame of a video file.
-
-    ``index`` counts the frames of a video from zero; ``None`` for a file that is a picture.
-    """
+    """One picture: a file, or, with an ``index`` from zero, one frame of a video file."""
 
     path: Path
     index: int | None = None
@@ -38,13 +35,8 @@ class Camera:
     focal: tuple[float, float]
     principal: tuple[float, float]
 
-    def __post_init__(self) -> None:
-        values = (*self.focal, *self.principal)
-        if not (np.isfinite(values).all() and min(self.focal) > 0):
-            raise ValueError(f"a camera needs positive focal lengths and finite numbers: {self}")
-
-    def project(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Points (..., 3) in the camera's frame → pixels (..., 2)."""
+    def project(self, points: Float[ndarray, "*b 3"]) -> Float[ndarray, "*b 2"]:
+        """Points in the camera's frame → pixels: u = f x / z + c."""
         return points[..., :2] / points[..., 2:] * np.array(self.focal) + np.array(self.principal)
 
 
@@ -52,101 +44,44 @@ class Camera:
 class Clip:
     """T frames of one subject before one camera, labelled as far as the source goes.
 
-    Parameters
-    ----------
-    name
-        Unique within the data set, the same on every machine: ``S9/Directions 1/54138969``.
-    subject, activity
-        Whom it shows, and what is done; ``""`` where unknown.
-    pictures
-        T pictures, or ``None``: poses alone, of use as unpaired ones.
-    poses_2d
-        (T, J, 2) px of the original pictures (x right, y down, pixel centres at integer + 0.5);
-        NaN where a joint is not known.
-    poses_3d
-        (T, J, 3) mm in the camera's frame (x right, y down, z forward).
-    boxes
-        (T, 3): centre x, centre y and side, px, of a square about the subject. ``None``: made from
-        ``poses_2d`` where there are some, else the whole picture.
-    camera
-        ``None`` where unknown; the poses' projection is then not checked.
-    static
-        The camera stands still and the frames are in the order of time, so that their median is
-        the background.
-    numbers
-        (T,) numbers of the frames in the source, for protocols that take every 64th; 0, 1, …
-        where the source has none.
-    valid
-        (T,) which frames count by the source's own rules; ``None``: all.
-
-    Raises
-    ------
-    ValueError
-        If lengths or shapes disagree, or the clip holds neither pictures nor 2D poses.
+    Pixels are those of the original pictures: x right, y down, pixel centres at integer + 0.5.
+    Space is the camera's frame: mm, x right, y down, z forward. Without ``pictures`` the poses are
+    of use as unpaired ones. The square ``boxes`` about the subject (centre x, centre y, side) are
+    made from ``poses_2d`` where they are not given, else of the whole picture.
     """
 
-    name: str
+    name: str  # unique in the data set, the same on every machine: "S9/Directions 1/54138969"
     subject: str = ""
     activity: str = ""
     pictures: tuple[Frame, ...] | None = None
-    poses_2d: NDArray[np.floating] | None = None
-    poses_3d: NDArray[np.floating] | None = None
-    boxes: NDArray[np.floating] | None = None
+    poses_2d: Float[ndarray, "T J 2"] | None = None  # px; NaN where a joint is not known
+    poses_3d: Float[ndarray, "T J 3"] | None = None  # mm
+    boxes: Real[ndarray, "T 3"] | None = None  # px
     camera: Camera | None = None
-    static: bool = False
-    numbers: NDArray[np.integer] | None = None
-    valid: NDArray[np.bool_] | None = None
-
-    def __post_init__(self) -> None:
-        if self.pictures is None and self.poses_2d is None:
-            raise ValueError(f"clip {self.name!r} holds neither pictures nor 2D poses")
-        t = len(self)
-        expected: dict[str, tuple[int | None, ...]] = {
-            "pictures": (t,),
-            "poses_2d": (t, None, 2),
-            "poses_3d": (t, None, 3),
-            "boxes": (t, 3),
-            "numbers": (t,),
-            "valid": (t,),
-        }
-        for what, shape in expected.items():
-            value = getattr(self, what)
-            got = (
-                None if value is None else np.shape(value) if what != "pictures" else (len(value),)
-            )
-            if got is not None and (
-                len(got) != len(shape)
-                or any(e not in (None, g) for e, g in zip(shape, got, strict=True))
-            ):
-                raise ValueError(f"clip {self.name!r}: {what} has shape {got}, expected {shape}")
+    static: bool = False  # a camera that stands still: the frames' median is the background
+    numbers: Integer[ndarray, " T"] | None = None  # of the frames in the source; None: 0, 1, …
+    valid: Bool[ndarray, " T"] | None = None  # which frames count by the source's own rules
 
     def __len__(self) -> int:
-        for value in (self.pictures, self.poses_2d):
-            if value is not None:
-                return len(value)
-        return 0
+        frames = self.poses_2d if self.pictures is None else self.pictures
+        assert frames is not None, "a clip holds pictures or 2D poses"
+        return len(frames)
 
 
 @runtime_checkable
 class Reader(Protocol):
-    """Reads one data set's files.
+    """Reads one data set's files; constructed with the folder (``root=``) and its options."""
 
-    Constructed with the folder (``root=``) and options by keyword. The constructor looks at once
-    for what must be there and raises ``FileNotFoundError`` or ``ValueError`` with the file, the
-    fault and the cure; it reads no picture.
-    """
+    @property
+    def name(self) -> str: ...
 
-    name: str
-    skeleton: Skeleton
+    @property
+    def skeleton(self) -> Skeleton: ...
 
     def clips(self, split: Split) -> Iterator[Clip]:
         """The clips of a split, always in the same order; none if the source has no such split."""
         ...
 
     def describe(self) -> dict[str, object]:
-        """JSON-able facts for records and ``selfpose data check``: format, source's joint order,
-        units, frame rate, subjects. No absolute path."""
+        """JSON-able facts for records and ``selfpose data check``. No absolute path."""
         ...
-
-
-__all__ = ["SPLITS", "Camera", "Clip", "Frame", "Reader", "Split"]

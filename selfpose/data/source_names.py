@@ -1,4 +1,4 @@
-"""Names of the data sets, found without loading any of the readers."""
+"""Names of the data sets, found without loading torch or any reader."""
 
 GENERATED: tuple[str, ...] = ("embedded", "hand", "quadruped", "machine")
 """Made by the library, from no files: people, and three other bodies."""
@@ -6,24 +6,21 @@ GENERATED: tuple[str, ...] = ("embedded", "hand", "quadruped", "machine")
 RENDERED: tuple[str, ...] = ("cmu",)
 """Motion capture in a folder, rendered as pictures of clothed people."""
 
-FILES: tuple[str, ...] = (
-    "folder",
-    "coco",
-    "human36m",
-    "human36m-mmpose",
-    "human36m-videopose3d",
-    "human36m-fetch",
-    "mpi-inf-3dhp",
-    "mpi-inf-3dhp-mmpose",
-    "rhd",
-    "freihand",
-)
-"""Pictures and poses in a folder, read and prepared."""
+READERS: dict[str, tuple[str, str]] = {
+    "folder": ("folder", "PictureFolder"),
+    "coco": ("coco", "CocoKeypoints"),
+    "human36m": ("human36m", "Human36M"),
+    "human36m-mmpose": ("human36m", "MMPoseHuman36M"),
+    "human36m-fetch": ("human36m", "FetchHuman36M"),
+    "mpi-inf-3dhp": ("mpi_inf_3dhp", "MPIInf3DHP"),
+    "mpi-inf-3dhp-mmpose": ("mpi_inf_3dhp", "MMPoseMPIInf3DHP"),
+    "rhd": ("hands_files", "RHD"),
+    "freihand": ("hands_files", "FreiHAND"),
+}
+"""Pictures and poses in a folder: the module of :mod:`selfpose.data` and its class that read it."""
 
+FILES = tuple(READERS)
 SOURCES = GENERATED + RENDERED + FILES
-
-BODY_OF = {"embedded": "human"} | {name: name for name in GENERATED[1:]}
-"""The body that each generated data set shows."""
 
 
 def data_arguments(name: str, *, two_folders: bool = False) -> list[str]:
@@ -32,12 +29,6 @@ def data_arguments(name: str, *, two_folders: bool = False) -> list[str]:
     >>> data_arguments("hand"), data_arguments("coco")
     (['--data', 'hand'], ['--data', 'coco', '--data-root', 'FOLDER'])
     """
-    words = ["--data", name]
-    if name in GENERATED:
-        return words
-    if two_folders:
-        return [*words, "--data-train", "FOLDER", "--data-test", "FOLDER"]
-    return [*words, "--data-root", "FOLDER"]
-
-
-__all__ = ["BODY_OF", "FILES", "GENERATED", "RENDERED", "SOURCES", "data_arguments"]
+    folders = ["--data-train", "--data-test"] if two_folders else ["--data-root"]
+    given = [] if name in GENERATED else [word for f in folders for word in (f, "FOLDER")]
+    return ["--data", name, *given]

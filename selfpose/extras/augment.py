@@ -4,19 +4,20 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch.nn import functional
-
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
+
 from selfpose.skeleton import Skeleton
+
+TURN_DEG, LOG_SCALE, SHIFT = 10.0, 0.1, 0.05  # the largest; a shift in sides of the picture
 
 
 @dataclass(frozen=True, kw_only=True)
 class ViewChange:
     """For each sample a mirroring, then a turn, a scale and a shift about the picture's middle.
 
-    ``matrix`` (b, 2, 2) and ``shift`` (b, 2) act on coordinates in [0, 1]²; ``mirrored`` (b) says
-    which samples were mirrored, so that left and right can be exchanged.
+    ``matrix`` (b, 2, 2) and ``shift`` (b, 2) act on coordinates in [0, 1]²; ``mirrored`` (b).
     """
 
     matrix: Tensor
@@ -36,31 +37,19 @@ class ViewChange:
         inverse = torch.linalg.inv(self.matrix)
         # grid_sample works in [-1, 1]: the middle is 0, and a shift counts double.
         offset = -(inverse @ (2 * self.shift)[..., None])
-        grid = functional.affine_grid(
-            torch.cat([inverse, offset], dim=-1), list(image.shape), align_corners=False
-        )
+        theta = torch.cat([inverse, offset], dim=-1)
+        grid = functional.affine_grid(theta, list(image.shape), align_corners=False)
         return functional.grid_sample(image, grid, padding_mode="border", align_corners=False)
 
 
 def draw_view_change(
-    n: int,
-    *,
-    generator: torch.Generator,
-    device: torch.device | str = "cpu",
-    turn_deg: float = 10.0,
-    log_scale: float = 0.1,
-    shift: float = 0.05,
-    mirror: bool = True,
+    n: int, *, generator: torch.Generator, device: torch.device | str = "cpu", mirror: bool = True
 ) -> ViewChange:
-    """Uniform turns in ±turn_deg, scales in exp(±log_scale), shifts in ±shift, half mirrored."""
+    """Uniform turns, logarithms of scales and shifts, each in ± its largest; half are mirrored."""
     u = (2 * torch.rand(n, 4, generator=generator) - 1).to(device)
-    coin = torch.rand(n, generator=generator).to(device) < 0.5
-    mirrored = coin if mirror else torch.zeros_like(coin)
-    angle, scale = u[:, 0] * math.radians(turn_deg), torch.exp(u[:, 1] * log_scale)
+    mirrored = (torch.rand(n, generator=generator).to(device) < 0.5) & mirror
+    angle, scale = u[:, 0] * math.radians(TURN_DEG), torch.exp(u[:, 1] * LOG_SCALE)
     c, s = scale * angle.cos(), scale * angle.sin()
     sign = torch.where(mirrored, -1.0, 1.0)
     matrix = torch.stack([c * sign, -s, s * sign, c], dim=-1).unflatten(-1, (2, 2))
-    return ViewChange(matrix=matrix, shift=u[:, 2:] * shift, mirrored=mirrored)
-
-
-__all__ = ["ViewChange", "draw_view_change"]
+    return ViewChange(matrix=matrix, shift=u[:, 2:] * SHIFT, mirrored=mirrored)

@@ -8,22 +8,17 @@ puppets how far Ω errs at each joint; together they give the pose to be expecte
 import math
 
 import torch
-
 from jaxtyping import Float
 from torch import Tensor
+
 from selfpose.metrics import best_labelling, procrustes, root_centred
 from selfpose.skeleton import Skeleton
 
-MEDIAN_OF_RAYLEIGH = math.sqrt(2 * math.log(2))
-"""Median length of a 2D normal error, in standard deviations of one coordinate."""
-LEAST_NOISE = 1e-4
-"""Plane units: no joint is read more surely than this, so that no noise is zero."""
-HARDER = 1.5
-"""How much farther than on puppets Ω is taken to err on pictures, which are harder."""
-LIKELIEST = 64
-"""An expected shape is a mean of so many poses."""
-ROUNDS = 5
-"""Alignments to the mean of before; it hardly moves after the third."""
+MEDIAN_OF_RAYLEIGH = math.sqrt(2 * math.log(2))  # length of a 2D normal error, in its σ
+LEAST_NOISE = 1e-4  # plane units: no joint is read more surely than this
+HARDER = 1.5  # how much farther than on puppets Ω is taken to err on pictures, which are harder
+LIKELIEST = 64  # an expected shape is a mean of so many poses
+ROUNDS = 5  # alignments to the mean of before; it hardly moves after the third
 
 
 def measure_noise(
@@ -31,14 +26,9 @@ def measure_noise(
 ) -> Float[Tensor, " J"]:
     """Standard deviation of each joint's error against the root, in both coordinates alike.
 
-    Poses are centred, so each joint's error holds the root's and comes out a little too large; the
-    root is given that of the surest joint. Left and right are forgiven limb by limb, and medians
-    taken: a pose read altogether wrongly says nothing of how surely joints are read.
-
-    Parameters
-    ----------
-    seen, true
-        What Ω read, and the poses that the puppets were drawn with, normalised plane.
+    ``seen`` is what Ω read of puppets that were drawn with the poses ``true`` (normalised plane).
+    The root is given the noise of the surest joint. Left and right are forgiven limb by limb, and
+    medians taken: a pose read altogether wrongly says nothing of how surely joints are read.
     """
     named = best_labelling(true, seen, skeleton)
     error = root_centred(seen, skeleton.root) - root_centred(named, skeleton.root)
@@ -61,17 +51,12 @@ def explain(
     *,
     width: Float[Tensor, " J"],
 ) -> Float[Tensor, "*b n"]:
-    """log ω: how well each of the poses explains what was read, up to a constant.
+    """log ω: how well each of the poses, put where it fits best, explains what was read.
 
-    Each is put where it fits best. Parameters and errors as in :func:`expected_pose`.
+    Up to a constant. Parameters as in :func:`expected_pose`.
     """
-    if not (noise > 0).all():
-        raise ValueError(
-            "every joint needs a positive standard deviation; measure them (measure_noise), or "
-            f"lift the pose as it was seen. Got {noise.tolist()}"
-        )
-    if not len(poses):
-        raise ValueError("no poses to expect one of; lift the pose as it was seen")
+    if not len(poses) or not (noise > 0).all():
+        raise ValueError("no noise was measured, or no poses are known: take poses as Ω read them")
     precision, share = _precision(noise, width)
     scale = precision.sqrt()[:, None]
     about = scale * (poses - (share * poses).sum(dim=-2, keepdim=True))
@@ -95,23 +80,10 @@ def expected_pose(
 
     Parameters
     ----------
-    seen
-        y, normalised plane, centred or not.
-    noise
-        σ, the standard deviation of each joint's error (plane units), all positive.
-    poses
-        Poses of such bodies; where they stand does not matter.
-    width
-        Standard deviation of the kernel about each joint (plane units).
-
-    Returns
-    -------
-    The expected poses, where y is in the plane. The root moves like other joints.
-
-    Raises
-    ------
-    ValueError
-        If a standard deviation is not positive, or there are no poses.
+    seen, poses
+        y, and the poses given, normalised plane; where those stand does not matter.
+    noise, width
+        σ and h, standard deviations of each joint's error and of its kernel (plane units), σ > 0.
     """
     precision, share = _precision(noise, width)
     centre = (share * seen).sum(dim=-2, keepdim=True)
@@ -129,18 +101,10 @@ def expected_shape(
     """The 3D pose of least expected squared distance, whatever its size, turn and place.
 
     The distance is that after alignment, of a pose centred and of norm 1 (equation eq-shape of
-    the book). Poses are moved onto the mean as P-MPJPE moves them, by the best similarity transform
-    with a proper rotation, and averaged; the mean moves, so this is done a few times. Only the
-    :data:`LIKELIEST` are taken. It is a weighted generalised Procrustes analysis (Gower 1975).
-
-    Parameters
-    ----------
-    log_weight
-        log ω of each pose, up to a constant: :func:`explain`.
-    poses_3d
-        Those poses, lifted; any unit and place.
-    start
-        Where the mean is sought from. It also says how the result is turned, its size and place.
+    the book). The :data:`LIKELIEST` poses, lifted, are moved onto the mean by :func:`procrustes`
+    and averaged; the mean moves, so this is done a few times: a weighted generalised Procrustes
+    analysis (Gower 1975). ``log_weight`` is that of :func:`explain`; ``start`` is where the mean is
+    sought from, and says how the result is turned, its size and place.
     """
     likely = log_weight.topk(min(LIKELIEST, len(poses_3d)), dim=-1)
     share = likely.values.softmax(dim=-1)[..., None, None]
@@ -149,6 +113,3 @@ def expected_shape(
         onto = found[..., None, :, :].expand_as(chosen)
         found = (share * procrustes(chosen, onto)).sum(dim=-3)
     return procrustes(found, start)
-
-
-__all__ = ["HARDER", "expected_pose", "expected_shape", "explain", "measure_noise"]

@@ -1,23 +1,22 @@
 """Pictures painted from what the method has: the person of a picture, posed as an unpaired pose.
 
-Ours, not the paper's. A puppet has limbs of one thickness each (measured from silhouettes, or
-learnt with ``sil``), the colours that the picture shows along the limbs that Ω found in it, the
-depths that Λ gives the unpaired pose, and the static camera's background. Its pose is known, for we
-chose it, so Φ and Ω can be told where they are wrong, without any label of any picture.
+Ours. A puppet has limbs of one thickness each (measured from silhouettes, or learnt), the colours
+of the picture along the limbs that Ω found in it, the depths that Λ gives the unpaired pose, and
+the camera's background. We chose its pose, so Φ and Ω can be told where they are wrong, without any
+label of any picture.
 """
 
 import math
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 from torch.nn import functional
 
-from jaxtyping import Bool, Float
-from torch import Tensor
 from selfpose.render import pixel_centres
 from selfpose.skeleton import Skeleton
 
-ALONG = (0.25, 0.8)
-"""Where along a bone its two colours are read: sleeves and trouser legs may end in between."""
+ALONG = (0.25, 0.8)  # where a bone's colours are read: sleeves and trouser legs end in between
 
 
 def half_brightness_radius(gamma: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
@@ -38,24 +37,14 @@ def sample_limb_colours(
     generator: torch.Generator,
     chance: float = 0.25,
 ) -> Float[Tensor, "b B 2 3"]:
-    """Two colours for each bone, read from a picture along the limbs that were found in it.
+    """Two colours for each bone, read from a picture along the limbs ``pose`` = Ω(Φ(x)) in it.
 
     A colour read outside the foreground, and each bone's with probability ``chance``, is replaced
     by that of a random pixel of the foreground: while ``pose`` is still wrong, puppets wear the
-    person's colours in disorder. A limb and its mirror twin wear the same. Foreground is what is so
-    by more than a half.
-
-    Parameters
-    ----------
-    image, foreground
-        Pictures and foregrounds, in [0, 1].
-    pose
-        Ω(Φ(x)), [0, 1] image coordinates.
-    generator
-        Of the draws, on the CPU.
+    person's colours in disorder. A limb and its mirror twin wear the same. All in [0, 1].
     """
     b, n_bones, device = len(image), skeleton.n_bones, image.device
-    # A foreground is never quite zero, and of a small body the rest of the picture adds up.
+    # Soft foregrounds are never quite zero, which adds up over a picture of a small body.
     foreground = (foreground > 0.5).to(image.dtype)
     bones = torch.tensor(skeleton.bones, device=device)
     start, end = pose[:, bones[:, 0], None], pose[:, bones[:, 1], None]
@@ -74,17 +63,11 @@ def sample_limb_colours(
     trusted = trusted & (inside > torch.rand(b, n_bones, 2, generator=generator).to(device))
     colour = torch.where(trusted[..., None], read, anywhere)
 
-    side_shown = (torch.rand(b, 1, 1, 1, generator=generator) < 0.5).to(device)
-    twin = colour[:, list(skeleton.flipped_bones)]
-    return torch.where(_copied(skeleton, side_shown), twin, colour)
-
-
-def _copied(skeleton: Skeleton, from_left: Bool[Tensor, "b 1 1 1"]) -> Bool[Tensor, "b B 1 1"]:
-    """Bones that take their twin's colour: those on the side that is not shown."""
-    sides = skeleton.bone_sides
-    left = torch.tensor([s == "left" for s in sides], device=from_left.device)[:, None, None]
-    right = torch.tensor([s == "right" for s in sides], device=from_left.device)[:, None, None]
-    return torch.where(from_left, right, left)
+    left_shown = (torch.rand(b, 1, generator=generator) < 0.5).to(device)
+    sides = [[side == s for s in skeleton.bone_sides] for side in ("left", "right")]
+    left, right = torch.tensor(sides, device=device)
+    hidden = torch.where(left_shown, right, left)[..., None, None]
+    return torch.where(hidden, colour[:, list(skeleton.flipped_bones)], colour)
 
 
 def draw_puppets(
@@ -97,26 +80,17 @@ def draw_puppets(
     *,
     size: int,
 ) -> tuple[Float[Tensor, "b 3 H W"], Float[Tensor, "b 1 H W"]]:
-    """Limbs as round rods, the nearest to the camera in front.
+    """Limbs as round rods, the nearest to the camera in front: RGB and cover, in [0, 1].
 
     Parameters
     ----------
-    pose, depth
-        Joints in [0, 1] image coordinates and their depth offsets in the same unit (away from the
-        camera is positive).
-    radius
-        Half the thickness of each limb, in the same unit.
+    pose, depth, radius
+        Joints in [0, 1] image coordinates, depth offsets (away from the camera is positive) and
+        half the thickness of each limb in the same unit.
     colour
         RGB in [0, 1] of each limb's first and second half.
     light
-        (rightwards, downwards, fall-off towards the limbs' edges) of the shading; zeros shade
-        nothing.
-    size
-        Side of the picture, px.
-
-    Returns
-    -------
-    RGB in [0, 1] and cover in [0, 1]. No gradients: puppets are data.
+        (rightwards, downwards, fall-off towards the limbs' edges) of the shading.
     """
     b, centres = len(pose), pixel_centres(size, pose)
     px, py = centres[:, 0], centres[:, 1]
@@ -134,8 +108,7 @@ def draw_puppets(
         bulge = (thick * thick - distance_sq).clamp_(min=0).sqrt_()
         surface = torch.lerp(depth[:, i : i + 1], depth[:, j : j + 1], r) - bulge
         covered = ((thick - distance_sq.sqrt_()) * size + 0.5).clamp_(0, 1)
-        # Half a pixel covered hides what is behind. Where no limb does, the one that covers most is
-        # seen; depths are far below 1000.
+        # Half a pixel covered hides what is behind. Else the limb that covers most is seen.
         rank = torch.where(covered >= 0.5, surface, 1e3 - covered)
         front = (covered > 0) & (rank < nearest)
         nearest = torch.where(front, rank, nearest)
@@ -163,13 +136,3 @@ def vary_radius(
     person = 0.25 * torch.randn(n, 1, generator=generator)
     limb = 0.15 * torch.randn(n, len(radius), generator=generator)
     return radius * (person + limb).exp().to(radius.device)
-
-
-__all__ = [
-    "ALONG",
-    "draw_light",
-    "draw_puppets",
-    "half_brightness_radius",
-    "sample_limb_colours",
-    "vary_radius",
-]

@@ -6,21 +6,18 @@ get the thickness at which drawings of the unpaired poses have the spectrum of t
 """
 
 import torch
-from torch.nn import functional
-
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
+from torch.nn import functional
+
 from selfpose.render import draw_bones
 from selfpose.skeleton import Skeleton
 
-SIZE = 64
-"""Side at which spectra are compared, pixels, unless pictures are smaller."""
-SHARPNESS = 12.0
-"""Slope of the step that makes a drawing's soft limbs solid."""
-MOST_COVERED = 0.7
-"""Share of the pictures that bodies cover at most, on average; a guess, far above any of ours."""
-EVENNESS = 0.01
-"""Weight of the variance of log γ over bones: what the spectrum does not tell is near the mean."""
+SIZE = 64  # side at which spectra are compared, pixels, unless pictures are smaller
+STEPS, BATCH, RATE = 120, 96, 0.05  # of the descent
+SHARPNESS = 12.0  # slope of the step that makes a drawing's soft limbs solid
+MOST_COVERED = 0.7  # share of the pictures that bodies cover at most; a guess, far above any here
+EVENNESS = 0.01  # weight of the variance of log γ: what the spectrum leaves open is near the mean
 
 
 def solid(foreground: UInt8[Tensor, "n H W"]) -> Bool[Tensor, "n H W"]:
@@ -32,7 +29,7 @@ def solid(foreground: UInt8[Tensor, "n H W"]) -> Bool[Tensor, "n H W"]:
 def edge_spectrum(shapes: Float[Tensor, "n H H"]) -> Float[Tensor, "F G"]:
     """Mean power spectrum times frequency, which weighs outlines more than bulk.
 
-    Pictures are padded to twice their side, so that nothing wraps around. Frequencies in cycles a
+    Pictures are padded to twice their side, so that nothing wraps around; frequencies in cycles a
     padded picture, horizontal ones from zero up.
     """
     size = 2 * shapes.shape[-1]
@@ -49,42 +46,19 @@ def fit_thickness(
     *,
     start: float,
     generator: torch.Generator,
-    steps: int = 120,
-    batch: int = 96,
-    rate: float = 0.05,
 ) -> Float[Tensor, " B"]:
     """γ of each bone at which drawings of poses have the edge spectrum of the silhouettes (Adam).
 
-    Mirror twins get the same. Poses and silhouettes need not belong together, but must show bodies
-    of the same kind at about the same scale.
-
-    Parameters
-    ----------
-    shapes
-        Silhouettes, in [0, 1].
-    poses
-        Unpaired 2D poses, [0, 1] image coordinates.
-    start
-        γ of every bone to begin with.
-    generator
-        Of the draws of poses, on the CPU.
-
-    Raises
-    ------
-    ValueError
-        If the silhouettes are empty, or cover more of the pictures than any body does.
+    ``shapes``, silhouettes in [0, 1], and ``poses`` in [0, 1] image coordinates need not belong
+    together, but must show bodies at about the same scale. γ starts at ``start``; mirror twins get
+    the same.
     """
     covered = float(shapes.mean())
     if not 0 < covered < MOST_COVERED:
-        wrong = (
-            "are empty. Does anything move before the static cameras?"
-            if not covered
-            else f"cover {covered:.0%} of the pictures, and bodies are taken to cover at most "
-            f"{MOST_COVERED:.0%}. Do the cameras move, or are the backgrounds not theirs?"
-        )
         raise ValueError(
-            f"no limb can be measured: the {len(shapes)} silhouettes {wrong} Otherwise set "
-            "limb_thickness=learned, or drop the terms sil, puppet and distil"
+            f"no limb can be measured: silhouettes cover {covered:.0%} of the pictures, where more "
+            f"than 0 and less than {MOST_COVERED:.0%} are expected. Do the cameras stand still, "
+            "and does a body move? Otherwise learn the limbs' thickness, or drop sil and puppet"
         )
     size = min(SIZE, shapes.shape[-1])
     aim = edge_spectrum(functional.adaptive_avg_pool2d(shapes[:, None], size)[:, 0])
@@ -92,9 +66,9 @@ def fit_thickness(
     twins = list(skeleton.flipped_bones)
     with torch.enable_grad():
         log_gamma.requires_grad_()
-        descent = torch.optim.Adam([log_gamma], lr=rate)
-        for _ in range(steps):
-            rows = torch.randint(len(poses), (batch,), generator=generator).to(poses.device)
+        descent = torch.optim.Adam([log_gamma], lr=RATE)
+        for _ in range(STEPS):
+            rows = torch.randint(len(poses), (BATCH,), generator=generator).to(poses.device)
             even = (log_gamma + log_gamma[twins]) / 2
             drawn = draw_bones(poses[rows], list(skeleton.bones), size=size, gamma=even.exp())
             found = edge_spectrum(torch.sigmoid(SHARPNESS * (drawn - 0.5)))
@@ -104,6 +78,3 @@ def fit_thickness(
             descent.step()
     log_gamma = log_gamma.detach()
     return ((log_gamma + log_gamma[twins]) / 2).exp()
-
-
-__all__ = ["edge_spectrum", "fit_thickness", "solid"]

@@ -7,69 +7,60 @@ that a body covers. Both use the exact solution for a ray and a rounded cone und
 every part is projected with its own depth, then met by parallel rays.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, TypeVar
 
 import torch
-from torch.nn.functional import normalize
-
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
-from selfpose.synthetic.threads import single_thread
+from torch.nn.functional import avg_pool2d, normalize
+
 from selfpose.skeleton import Skeleton
+from selfpose.synthetic.sampling import Number, Sampler, single_thread, weights
 
 _EPS = 1e-6
-_FINE = 4096  # steps of a colour while samples are added up
+_FINE = 4096  # steps of a colour, so that samples add up to the same bits in any order
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Part:
-    """A rounded cone between two spots, each a weighted sum of the model's points.
+    """A rounded cone between two spots, weighted sums of points such as "0.9 hip + 0.1 spine".
 
     Radii are in mm for a body of average build. ``frame`` names the body part whose axes flatten
-    and mark the cone: its half-width along the frame's first axis is ``width`` times its depth.
+    and mark the cone ("" for the camera's): its half-width along the frame's right axis is
+    ``width`` times its depth.
     """
 
     name: str
-    start: tuple[tuple[str, float], ...]
-    end: tuple[tuple[str, float], ...]
-    radii: tuple[float, float]
-    frame: str = ""  # one of the model's frames; "" for the camera's
+    start: str
+    end: str
+    radii: tuple[Number, Number]
+    frame: str = ""
     width: float = 1.0
 
 
-_Rows = TypeVar("_Rows", bound="Scenes")
-
-
-class Scenes:
-    """Tensors with one row for each of n scenes: a base for dataclasses of nothing else."""
-
-    def __len__(self) -> int:
-        return len(next(iter(vars(self).values())))
-
-    def select(self: _Rows, index: Int[Tensor, " B"]) -> _Rows:
-        """The scenes with these numbers, repeats allowed: one for each picture."""
-        return type(self)(**{name: value[index] for name, value in vars(self).items()})
-
-    def to(self: _Rows, device: str | torch.device) -> _Rows:
-        """The same on another device."""
-        return type(self)(**{name: value.to(device) for name, value in vars(self).items()})
+def both_sides(*parts: Part) -> tuple[Part, ...]:
+    """The parts of the left side, then of the right: a star stands for ``left_`` or ``right_``."""
+    return tuple(
+        replace(
+            part,
+            name=side + part.name,
+            start=part.start.replace("*", side),
+            end=part.end.replace("*", side),
+        )
+        for side in ("left_", "right_")
+        for part in parts
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Looks(Scenes):
-    """How n bodies look, whatever they are; colours are RGB in [0, 1].
+class Appearance:
+    """How n bodies look: two colours of each part, RGB in [0, 1], for the model's ``paint``.
 
-    Parameters
-    ----------
-    inner, outer
-        (n, parts, 3) the two colours of each part; which shows where is for the model's ``paint``.
-    split
-        (n, parts) where along a part the inner colour gives way (above 1: nowhere).
-    build
-        (n, parts) factor on the radii of each part.
+    ``split`` is where along a part the inner colour gives way (above 1: nowhere), ``build`` a
+    factor on its radii.
     """
 
     inner: Float[Tensor, "n parts 3"]
@@ -78,36 +69,47 @@ class Looks(Scenes):
     build: Float[Tensor, "n parts"]
 
 
-@dataclass(frozen=True, kw_only=True)
+_Looks = TypeVar("_Looks", bound="Appearance | Light")
+
+
+def select(looks: _Looks, index: Int[Tensor, " B"]) -> _Looks:
+    """The rows with these numbers, repeats allowed: one for each picture."""
+    return replace(looks, **{name: value[index] for name, value in vars(looks).items()})
+
+
+def by_part(looks: Iterable[tuple[Tensor, Tensor, Tensor, Tensor]]) -> dict[str, Tensor]:
+    """The fields of an appearance from (inner, outer, split, build) of each part in turn."""
+    columns = [torch.stack(column, dim=1) for column in zip(*looks, strict=True)]
+    return dict(zip(("inner", "outer", "split", "build"), columns, strict=True))
+
+
+@dataclass(frozen=True)
 class Surface:
-    """What the pixels of a batch of pictures see of its bodies: N samples.
+    """What the pixels of a batch of pictures see of its bodies: N samples."""
 
-    Parameters
-    ----------
-    image, part
-        (N,) which picture of the batch, and which part of the model.
-    along
-        (N,) place along the part, 0 at its start and 1 at its end.
-    right, down, forward
-        (N,) the surface's normal in the part's own frame.
-    """
-
-    image: Tensor
-    part: Tensor
-    along: Tensor
-    right: Tensor
-    down: Tensor
-    forward: Tensor
-    n_parts: int
+    image: Int[Tensor, " N"]
+    part: Int[Tensor, " N"]
+    along: Float[Tensor, " N"]  # place along the part, 0 at its start and 1 at its end
+    right: Float[Tensor, " N"]  # the normal in the part's own frame
+    down: Float[Tensor, " N"]
+    forward: Float[Tensor, " N"]
 
     def of(self, table: Tensor) -> Tensor:
         """Rows of a (pictures, parts, ...) table, one for each sample."""
-        cone = self.image * self.n_parts + self.part
-        return table.flatten(0, 1).index_select(0, cone)
+        return table.flatten(0, 1).index_select(0, self.image * table.shape[1] + self.part)
 
     def scene(self, table: Tensor) -> Tensor:
         """Rows of a (pictures, ...) table, one for each sample."""
         return table.index_select(0, self.image)
+
+
+def paint_along(looks: Appearance, at: Surface) -> Float[Tensor, "N 3"]:
+    """The inner colour up to the split, the outer one beyond."""
+    inner = at.along < at.of(looks.split)
+    return torch.where(inner[:, None], at.of(looks.inner), at.of(looks.outer))
+
+
+Named = Callable[[str], Float[Tensor, "B 3"]]  # points by name
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -116,20 +118,15 @@ class Model:
 
     Parameters
     ----------
-    skeleton
-        The joints of the labels; they are the first of ``points``.
     points
-        Names of the P points that a body is drawn from.
-    parts
-        The cones, in any order.
+        Names of the P points that a body is drawn from; they begin with the skeleton's joints.
     frames
-        Names of the frames that parts may refer to; the first is "", the camera's.
-    axes
-        (B, P, 3) points → (B, frames, 3, 3); the rows of each are right, down and forward.
+        The frames that parts name, as the directions right and down of their axes; down is kept,
+        right made perpendicular.
+    sample_appearance
+        A number of bodies and a ``seed`` → how they look.
     paint
-        Looks and a surface → (N, 3) RGB before light.
-    sample_looks
-        A number of bodies and a seed → their looks.
+        Appearance and a surface → RGB before light.
     reference_mm
         Mean distance of the root and the top, as cameras see it: it sets the scale of pictures.
     centre, aim
@@ -139,38 +136,19 @@ class Model:
     skeleton: Skeleton
     points: tuple[str, ...]
     parts: tuple[Part, ...]
-    frames: tuple[str, ...]
-    axes: Callable[[Tensor], Tensor]
-    paint: Callable[[Any, Surface], Tensor]
-    sample_looks: Callable[..., Looks]
+    frames: Mapping[str, Callable[[Named], tuple[Tensor, Tensor]]] = field(default_factory=dict)
+    sample_appearance: Callable[..., Appearance]
+    paint: Callable[[Any, Surface], Float[Tensor, "N 3"]] = paint_along
     reference_mm: float
     centre: tuple[str, ...]
     aim: tuple[str, ...]
 
-    def __post_init__(self) -> None:
-        if self.points[: self.skeleton.n_joints] != self.skeleton.joints:
-            raise ValueError(f"{self.skeleton.name}: the points must begin with the joints")
-        used = {name for part in self.parts for name, _ in (*part.start, *part.end)}
-        if unknown := (used | {*self.centre, *self.aim}) - set(self.points):
-            raise ValueError(f"{self.skeleton.name}: there are no points {sorted(unknown)}")
-        if unknown := {part.frame for part in self.parts} - set(self.frames):
-            raise ValueError(f"{self.skeleton.name}: there are no frames {sorted(unknown)}")
-
-    def indices(self, names: tuple[str, ...]) -> list[int]:
-        """Places of some points in the order of ``points``."""
-        return [self.points.index(name) for name in names]
-
 
 @dataclass(frozen=True, kw_only=True)
-class Light(Scenes):
-    """One distant lamp and an even ambience for each of n scenes.
+class Light:
+    """One distant lamp and an even ambience for each of n scenes: RGB strengths.
 
-    Parameters
-    ----------
-    direction
-        (n, 3) unit vectors towards the lamp, camera frame.
-    ambient, lamp
-        (n, 3) RGB strengths.
+    ``direction`` are unit vectors towards the lamp, camera frame.
     """
 
     direction: Float[Tensor, "n 3"]
@@ -189,14 +167,20 @@ def hsv_to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
     return value[..., None] * (1 - saturation[..., None] * ramp)
 
 
+Range = tuple[float, float]
+
+
+def sample_colours(s: Sampler, hue: Range, saturation: Range, value: Range) -> Tensor:
+    """RGB colours whose hue, saturation and value lie in these ranges: (n, 3)."""
+    return hsv_to_rgb(s.uniform(*hue), s.uniform(*saturation), s.uniform(*value))
+
+
 def sample_lights(n: int, *, seed: int) -> Light:
     """Draw n lights, from above and rather from the camera's side; seeded."""
-    g = torch.Generator().manual_seed(seed)
-    across = -1 + 2 * torch.rand(n, generator=g)
-    down = -0.3 - 0.7 * torch.rand(n, generator=g)
-    away = -0.25 - 0.75 * torch.rand(n, generator=g)
-    ambient = 0.5 + 0.25 * torch.rand(n, 1, generator=g)
-    tint = 1 + 0.05 * torch.randn(n, 3, generator=g).clamp(-2, 2)
+    s = Sampler(torch.Generator().manual_seed(seed), n)
+    across, down, away = s.uniform(-1, 1), s.uniform(-0.3, -1.0), s.uniform(-0.25, -1.0)
+    ambient = s.uniform(0.5, 0.75, 1)
+    tint = 1 + s.normal(0.05, 3, clip=(-2, 2))
     return Light(
         direction=normalize(torch.stack([across, down, away], dim=-1), dim=-1),
         ambient=(ambient * tint).clamp(0, 1),
@@ -205,28 +189,31 @@ def sample_lights(n: int, *, seed: int) -> Light:
 
 
 @cache
-def _table(model: Model, device: str) -> dict[str, Tensor]:
-    """The parts as tensors: weights of start and end over the points, radii, frames, widths."""
-    parts, points = model.parts, model.points
-    start, end = torch.zeros(2, len(parts), len(points))
+def _table(model: Model) -> dict[str, Tensor]:
+    """The parts as tensors; frame 0 is the camera's, then they stand as in ``model.frames``."""
+    parts, frames = model.parts, ["", *model.frames]
+    ends = torch.zeros(2, len(parts), len(model.points))  # weights over the points
     for k, part in enumerate(parts):
-        for weights, spots in ((start, part.start), (end, part.end)):
-            for name, weight in spots:
-                weights[k, points.index(name)] += weight
+        for row, spot in zip(ends[:, k], (part.start, part.end), strict=True):
+            for name, weight in weights(spot).items():
+                row[model.points.index(name)] = weight
     return {
-        "start": start.to(device),
-        "end": end.to(device),
-        "radii": torch.tensor([part.radii for part in parts], device=device),
-        "frame": torch.tensor([model.frames.index(part.frame) for part in parts], device=device),
-        "width": torch.tensor([part.width for part in parts], device=device),
+        "ends": ends,
+        "radii": torch.tensor([part.radii for part in parts], dtype=torch.float32),
+        "frame": torch.tensor([frames.index(part.frame) for part in parts]),
+        "width": torch.tensor([part.width for part in parts]),
     }
 
 
-def frame_axes(right: Tensor, down: Tensor) -> Tensor:
-    """Orthonormal right, down and forward axes, the rows of (B, 3, 3); ``down`` is kept."""
-    down = normalize(down, dim=-1)
-    right = normalize(right - (right * down).sum(-1, keepdim=True) * down, dim=-1)
-    return torch.stack([right, down, torch.linalg.cross(right, down)], dim=1)
+def _axes(model: Model, points: Tensor) -> Float[Tensor, "B frames 3 3"]:
+    """Right, down and forward axes of every frame as rows, the camera's first."""
+    axes = [torch.eye(3).expand(len(points), 3, 3)]
+    for directions in model.frames.values():
+        right, down = directions(lambda name: points[:, model.points.index(name)])
+        down = normalize(down, dim=-1)
+        right = normalize(right - (right * down).sum(-1, keepdim=True) * down, dim=-1)
+        axes.append(torch.stack([right, down, torch.linalg.cross(right, down)], dim=1))
+    return torch.stack(axes, dim=1)
 
 
 def _flattening(right: Tensor, width: Tensor) -> Tensor:
@@ -236,7 +223,7 @@ def _flattening(right: Tensor, width: Tensor) -> Tensor:
     ``right`` axis; a rotation then brings the squeezed rays back to z, so that pixels go to pixels.
     """
     squeeze = (1 / width - 1)[..., None, None]
-    eye = torch.eye(3, device=right.device)
+    eye = torch.eye(3)
     m = eye + squeeze * right[..., :, None] * right[..., None, :]
     z = normalize(m[..., :, 2], dim=-1)
     x = eye[0].expand_as(z)
@@ -246,41 +233,33 @@ def _flattening(right: Tensor, width: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class _Cones:
-    """Parts in pixels, as the passes need them: (B, P, ...)."""
+    """The parts of B bodies in px, as the passes need them."""
 
-    start: Tensor  # (B, P, 3) px; depth in px too, from the figure's root
-    axis: Tensor  # (B, P, 3) from start to end, after the map
-    radius: Tensor  # (B, P) at the start
-    taper: Tensor  # (B, P) radius at the end less that at the start
-    undo: Tensor  # (B, P, 3, 3) the map of _flattening
-    low: Tensor  # (B, P, 2) bounding box, px
-    high: Tensor
+    start: Float[Tensor, "B P 3"]  # depth too, from the root
+    axis: Float[Tensor, "B P 3"]  # from start to end, after the map
+    radius: Float[Tensor, "B P"]  # at the start
+    taper: Float[Tensor, "B P"]  # radius at the end less that at the start
+    undo: Float[Tensor, "B P 3 3"]  # the map of _flattening
+    low: Float[Tensor, "B P 2"]  # bounding box
+    high: Float[Tensor, "B P 2"]
 
 
 def _points_to_cones(
-    model: Model,
-    points: Tensor,
-    axes: Tensor,
-    build: Tensor,
-    focal_px: Tensor,
-    principal: Tensor,
+    model: Model, points: Tensor, axes: Tensor, build: Tensor, focal: Tensor, principal: Tensor
 ) -> _Cones:
-    table, root = _table(model, str(points.device)), model.skeleton.root
-    ends = torch.stack([table["start"], table["end"]]) @ points[:, None]  # (B, 2, P, 3)
-    depth = ends[..., 2].clamp(min=1.0)
-    scale = focal_px[:, None, None] / depth
-    middle = focal_px / points[:, root, 2].clamp(min=1.0)  # px for a mm at the root
+    table, root = _table(model), points[:, model.skeleton.root, 2]
+    ends = table["ends"] @ points[:, None]  # (B, 2, P, 3)
+    scale = focal / ends[..., 2].clamp(min=1.0)
+    middle = focal / root.clamp(min=1.0)  # px for a mm at the root
     flat = ends[..., :2] * scale[..., None] + principal[:, None, None]
-    z = middle[:, None, None] * (ends[..., 2] - points[:, root : root + 1, None, 2])
-    at = torch.cat([flat, z[..., None]], dim=-1)
+    z = middle[:, None, None] * (ends[..., 2] - root[:, None, None])
+    start, end = torch.cat([flat, z[..., None]], dim=-1).unbind(dim=1)
     radius = table["radii"].T * build[:, None] * scale
-    undo = _flattening(axes[:, table["frame"], 0], table["width"].expand(radius.shape[0], -1))
-    start, end = at[:, 0], at[:, 1]
-    axis = (undo @ (end - start)[..., None])[..., 0]
+    undo = _flattening(axes[:, table["frame"], 0], table["width"].expand(len(points), -1))
     reach = (radius * table["width"].clamp(min=1.0))[..., None]
     return _Cones(
         start=start,
-        axis=axis,
+        axis=(undo @ (end - start)[..., None])[..., 0],
         radius=radius[:, 0],
         taper=radius[:, 1] - radius[:, 0],
         undo=undo,
@@ -318,37 +297,30 @@ def _meet(
 def _nearest_part(model: Model, cones: _Cones, side: int) -> Tensor:
     """Which part each pixel sees: (B, side²) int16, −1 for none."""
     b = len(cones.start)
-    device = cones.start.device
-    depth = torch.full((b * side * side,), float("inf"), device=device)
-    seen = torch.full((b * side * side,), -1, dtype=torch.int16, device=device)
+    depth = torch.full((b * side * side,), float("inf"))
+    seen = torch.full((b * side * side,), -1, dtype=torch.int16)
     first = cones.low.floor()
     extent = (cones.high.ceil() - first).amax(dim=(0, 2)).clamp(1, side).int().tolist()
-    frames = _table(model, str(device))["frame"].tolist()
-    names = torch.arange(len(model.parts), dtype=torch.int16, device=device)
-    offset = torch.arange(b, device=device)[:, None, None] * (side * side)
+    flattened = _table(model)["frame"].tolist()
+    names = torch.arange(len(model.parts), dtype=torch.int16)
+    offset = torch.arange(b)[:, None, None] * (side * side)
     for k, size in enumerate(extent):
         corner = first[:, k].clamp(0, side - size)
-        steps = torch.arange(size, device=device)
+        steps = torch.arange(size)
         xs, ys = (corner[:, i, None].long() + steps for i in (0, 1))
         at = (offset + ys[:, :, None] * side + xs[:, None, :]).reshape(-1)
         x = ((xs + 0.5) - cones.start[:, k, 0, None])[:, None, :]
         y = ((ys + 0.5) - cones.start[:, k, 1, None])[:, :, None]
         axis = tuple(a[:, None, None] for a in cones.axis[:, k].unbind(-1))
-        radius, taper = cones.radius[:, k, None, None], cones.taper[:, k, None, None]
-        if frames[k]:
-            m = cones.undo[:, k, None, None]
-            t, q = _meet(
-                m[..., 0, 0] * x + m[..., 0, 1] * y,
-                m[..., 1, 0] * x + m[..., 1, 1] * y,
-                axis,
-                radius,
-                taper,
-            )
-            z = t * axis[2] - q.clamp(min=0).sqrt()
+        m = cones.undo[:, k, None, None]
+        u, v = x, y
+        if flattened[k]:
+            u = m[..., 0, 0] * x + m[..., 0, 1] * y
+            v = m[..., 1, 0] * x + m[..., 1, 1] * y
+        t, q = _meet(u, v, axis, cones.radius[:, k, None, None], cones.taper[:, k, None, None])
+        z = t * axis[2] - q.clamp(min=0).sqrt()
+        if flattened[k]:
             z = (z - m[..., 2, 0] * x - m[..., 2, 1] * y) / m[..., 2, 2]
-        else:
-            t, q = _meet(x, y, axis, radius, taper)
-            z = t * axis[2] - q.clamp(min=0).sqrt()
         z = (z + cones.start[:, k, 2, None, None]).reshape(-1)
         # gather and scatter are many times faster here than indexing.
         old = depth.gather(0, at)
@@ -359,19 +331,13 @@ def _nearest_part(model: Model, cones: _Cones, side: int) -> Tensor:
 
 
 def _shade(
-    model: Model,
-    cones: _Cones,
-    axes: Tensor,
-    looks: Looks,
-    light: Light,
-    seen: Tensor,
-    side: int,
-) -> tuple[Tensor, Tensor]:
-    """Colours of the covered pixels: their places in the flat (B · side²), and (N, 3) RGB."""
+    model: Model, cones: _Cones, axes: Tensor, looks: Appearance, light: Light, seen: Tensor
+) -> tuple[Int[Tensor, " N"], Float[Tensor, "N 3"]]:
+    """Colours of the covered pixels, and their places in the flat (B · side²)."""
+    side = round(seen.shape[1] ** 0.5)
     place = (seen.reshape(-1) >= 0).nonzero()[:, 0]
-    image = place // (side * side)
+    image, pixel = place // (side * side), place % (side * side)
     part = seen.reshape(-1).gather(0, place).long()
-    pixel = place % (side * side)
     cone = image * len(model.parts) + part
 
     def of(tensor: Tensor) -> Tensor:
@@ -379,62 +345,18 @@ def _shade(
 
     offset = torch.stack([(pixel % side) + 0.5, (pixel // side) + 0.5], dim=-1)
     offset = offset - of(cones.start)[:, :2]
-    m = of(cones.undo)
+    m, axis = of(cones.undo), of(cones.axis)
     xy = (m[:, :2, :2] @ offset[..., None])[..., 0]
-    axis, radius, taper = of(cones.axis), of(cones.radius), of(cones.taper)
-    t, q = _meet(xy[:, 0], xy[:, 1], axis.unbind(-1), radius, taper)
+    x, y = xy.unbind(-1)
+    t, q = _meet(x, y, axis.unbind(-1), of(cones.radius), of(cones.taper))
     outward = torch.cat([xy - t[:, None] * axis[:, :2], -q.clamp(min=0).sqrt()[:, None]], dim=-1)
     normal = normalize((m.mT @ outward[..., None])[..., 0], dim=-1)
-
-    frame = _table(model, str(place.device))["frame"][part]
-    right, down, forward = ((axes[image, frame] @ normal[..., None])[..., 0]).unbind(-1)
-    surface = Surface(
-        image=image,
-        part=part,
-        along=t,
-        right=right,
-        down=down,
-        forward=forward,
-        n_parts=len(model.parts),
-    )
-    colour = model.paint(looks, surface)
-    facing = (normal * light.direction.index_select(0, image)).sum(-1, keepdim=True).clamp(min=0)
+    own = (axes[image, _table(model)["frame"][part]] @ normal[..., None])[..., 0]
+    colour = model.paint(looks, Surface(image, part, t, *own.unbind(-1)))
+    direction, ambient, lamp = (v.index_select(0, image) for v in vars(light).values())
+    facing = (normal * direction).sum(-1, keepdim=True).clamp(min=0)
     rim = 0.82 + 0.18 * (-normal[:, 2:]).clamp(0, 1)  # edges see less of the ambience
-    return place, colour * (
-        light.ambient.index_select(0, image) * rim + light.lamp.index_select(0, image) * facing
-    )
-
-
-def _draw_chunk(
-    model: Model,
-    points: Tensor,
-    looks: Looks,
-    light: Light,
-    focal_px: Tensor,
-    principal: Tensor,
-    backgrounds: Tensor,
-    supersample: int,
-) -> tuple[Tensor, Tensor]:
-    b, size = len(points), backgrounds.shape[-1]
-    side = size * supersample
-    axes = model.axes(points)
-    cones = _points_to_cones(
-        model, points, axes, looks.build, focal_px * supersample, principal * supersample
-    )
-    seen = _nearest_part(model, cones, side)
-    place, colour = _shade(model, cones, axes, looks, light, seen, side)
-    row, column = (place % (side * side)) // side, place % side
-    target = (place // (side * side)) * (size * size)
-    target = target + (row // supersample) * size + column // supersample
-    # Whole numbers add up to the same in any order: the same picture from run to run on a GPU too.
-    layer = torch.zeros(b * size * size, 4, dtype=torch.int32, device=points.device)
-    share = torch.cat([colour.clamp(0, 1), torch.ones_like(colour[:, :1])], dim=-1)
-    layer.index_add_(0, target, (share * _FINE).round_().int())
-    layer = layer.float() / (_FINE * supersample**2)
-    layer = layer.view(b, size, size, 4).permute(0, 3, 1, 2)
-    mask = layer[:, 3].contiguous()
-    images = backgrounds * (1 - mask[:, None]) + 255 * layer[:, :3]
-    return images, mask
+    return place, colour * (ambient * rim + lamp * facing)
 
 
 @single_thread()
@@ -442,103 +364,27 @@ def draw_bodies(
     points: Float[Tensor, "B P 3"],
     *,
     model: Model,
-    looks: Looks,
+    appearance: Appearance,
     light: Light,
-    focal_px: Float[Tensor, " B"],
+    focal_px: float,
     principal: Float[Tensor, "B 2"],
-    backgrounds: UInt8[Tensor, "#B 3 S S"] | Float[Tensor, "#B 3 S S"],
+    backgrounds: UInt8[Tensor, "#B 3 S S"],
     supersample: int = 2,
-    noise: float = 0.0,
-    seed: int = 0,
-    chunk: int = 64,
-) -> tuple[UInt8[Tensor, "B 3 S S"], Float[Tensor, "B S S"]]:
-    """Draw bodies of one kind in front of backgrounds.
+) -> tuple[Float[Tensor, "B 3 S S"], Float[Tensor, "B S S"]]:
+    """Draw bodies of one kind: RGB in 0..255, and the share of each pixel that is covered.
 
-    Parameters
-    ----------
-    points
-        The model's points in mm, camera frame, z > 0.
-    model
-        The kind of body.
-    looks, light
-        One entry for each picture (see their ``select``).
-    focal_px, principal
-        Pinhole camera of each picture, px.
-    backgrounds
-        RGB in 0..255, one for each picture or one for all; square.
-    supersample
-        Samples along each side of a pixel.
-    noise
-        Standard deviation of the sensor's noise, grey levels.
-    seed
-        Of the noise.
-    chunk
-        Pictures drawn at once: few enough to stay in the cache.
-
-    Returns
-    -------
-    images, mask
-        RGB pictures, and how much of each pixel the body covers, in [0, 1].
-
-    Raises
-    ------
-    ValueError
-        If the counts differ, a background is not square, or a point is not finite or not in front
-        of the camera.
+    ``points`` are the model's in mm, camera frame, z > 0; every picture has its own appearance,
+    light and principal point (px), and ``supersample``² samples a pixel.
     """
-    b = len(points)
-    if points.shape[1:] != (len(model.points), 3):
-        raise ValueError(
-            f"{model.skeleton.name}: expected {len(model.points)} points in 3D for each picture, "
-            f"got {tuple(points.shape)}"
-        )
-    counts = {"looks": len(looks), "light": len(light), "focal_px": len(focal_px)}
-    counts |= {"principal": len(principal)}
-    if bad := {name: n for name, n in counts.items() if n != b}:
-        raise ValueError(f"expected one entry for each of the {b} pictures, got {bad}")
-    if backgrounds.shape[-1] != backgrounds.shape[-2] or len(backgrounds) not in (1, b):
-        raise ValueError(
-            f"backgrounds: expected {b} square pictures or one, got {tuple(backgrounds.shape)}"
-        )
-    if not torch.isfinite(points).all() or (b and float(points[..., 2].min()) <= 0):
-        raise ValueError(
-            "points must be finite and in front of the camera (z > 0, mm); is the frame the "
-            "camera's, and not the world's?"
-        )
-    if supersample < 1 or chunk < 1:
-        raise ValueError("supersample and chunk must be 1 or more")
-    generator = torch.Generator(device=points.device).manual_seed(seed)
-    size = backgrounds.shape[-1]
-    images = torch.empty(b, 3, size, size, dtype=torch.uint8, device=points.device)
-    masks = torch.empty(b, size, size, device=points.device)
-    for i in range(0, b, chunk):
-        rows = torch.arange(i, min(i + chunk, b), device=points.device)
-        behind = backgrounds if len(backgrounds) == 1 else backgrounds[rows]
-        drawn, masks[rows] = _draw_chunk(
-            model,
-            points[rows],
-            looks.select(rows),
-            light.select(rows),
-            focal_px[rows],
-            principal[rows],
-            behind.float(),
-            supersample,
-        )
-        if noise:
-            drawn += noise * torch.randn(drawn.shape, generator=generator, device=drawn.device)
-        images[rows] = drawn.round_().clamp_(0, 255).to(torch.uint8)
-    return images, masks
-
-
-__all__ = [
-    "Light",
-    "Looks",
-    "Model",
-    "Part",
-    "Scenes",
-    "Surface",
-    "draw_bodies",
-    "frame_axes",
-    "hsv_to_rgb",
-    "sample_lights",
-]
+    b, side = len(points), backgrounds.shape[-1] * supersample
+    focal = torch.tensor(focal_px * supersample)
+    axes = _axes(model, points)
+    cones = _points_to_cones(model, points, axes, appearance.build, focal, principal * supersample)
+    seen = _nearest_part(model, cones, side)
+    place, colour = _shade(model, cones, axes, appearance, light, seen)
+    samples = torch.zeros(b * side * side, 4)
+    colour = torch.cat([colour.clamp(0, 1), torch.ones_like(colour[:, :1])], dim=-1)
+    samples[place] = (colour * _FINE).round() / _FINE
+    pixels = avg_pool2d(samples.view(b, side, side, 4).permute(0, 3, 1, 2), supersample)
+    mask = pixels[:, 3]
+    return backgrounds.float() * (1 - mask[:, None]) + 255 * pixels[:, :3], mask

@@ -1,21 +1,30 @@
-"""Right hands of different proportions, and natural gestures: a skeleton of 21 joints.
+"""Right hands: proportions, natural gestures, and how they look; a skeleton of 21 joints.
 
 A hand's own frame: x towards the thumb, y down from the fingers to the wrist, z out of the back of
 the hand; the palm faces a camera that stands at negative z. Millimetres throughout.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 from torch.nn.functional import normalize
 
-from torch import Tensor
-from selfpose.bodies import FINGERS, HAND_21
 from selfpose.camera import elevation_rotation
-from selfpose.synthetic.moving import Dice, Motion, roll_rotation, sample_by_activity, turned
-from selfpose.synthetic.threads import single_thread
+from selfpose.skeleton import FINGERS, HAND_21
+from selfpose.synthetic.cones import (
+    Appearance,
+    Model,
+    Part,
+    Surface,
+    by_part,
+    hsv_to_rgb,
+    sample_colours,
+)
+from selfpose.synthetic.kinematics import roll_rotation, turned
+from selfpose.synthetic.sampling import ClipSampler, Motions, Number, Sampler
 
 HAND_POINTS: tuple[str, ...] = (*HAND_21.joints, "cuff", *(f"{f}_nail" for f in FINGERS))
 
@@ -43,59 +52,42 @@ _LENGTHS = (
 )
 _FOREARM = 52.0
 
-# Gestures: how far index, middle, ring and little finger are bent at the palm and curled beyond it,
-# then the thumb (across the palm, curled) and how far the fingers are spread; all in 0..1.
-_OUT, _IN = (0.0, 0.0), (1.0, 1.0)
-
-
-def _gesture(
-    *fingers: tuple[float, float], across: float, curled: float, spread: float = 0.3
-) -> tuple[float, ...]:
-    bends, curls = zip(*fingers, strict=True)
-    return (*bends, *curls, across, curled, spread)
-
-
-GESTURES: dict[str, tuple[float, ...]] = {
-    "open": _gesture(_OUT, _OUT, _OUT, _OUT, across=0.05, curled=0.0, spread=0.9),
-    "flat": _gesture(_OUT, _OUT, _OUT, _OUT, across=0.25, curled=0.1, spread=0.0),
-    "fist": _gesture(_IN, _IN, _IN, _IN, across=0.9, curled=0.75),
-    "one": _gesture(_OUT, _IN, _IN, _IN, across=0.9, curled=0.8),
-    "two": _gesture(_OUT, _OUT, _IN, _IN, across=0.95, curled=0.8, spread=0.8),
-    "three": _gesture(_OUT, _OUT, _OUT, _IN, across=0.95, curled=0.6, spread=0.7),
-    "four": _gesture(_OUT, _OUT, _OUT, _OUT, across=0.95, curled=0.7, spread=0.6),
-    "thumb": _gesture(_IN, _IN, _IN, _IN, across=0.0, curled=0.0),
-    "gun": _gesture(_OUT, _IN, _IN, _IN, across=0.0, curled=0.0),
-    "horns": _gesture(_OUT, _IN, _IN, _OUT, across=0.9, curled=0.7, spread=0.5),
-    "call": _gesture(_IN, _IN, _IN, _OUT, across=0.0, curled=0.0, spread=0.8),
-    "pinch": _gesture((0.6, 0.45), (0.6, 0.55), (0.65, 0.6), (0.7, 0.6), across=0.75, curled=0.35),
-    "ring": _gesture((0.6, 0.5), (0.15, 0.1), (0.05, 0.05), _OUT, across=0.75, curled=0.4),
-    "claw": _gesture(
-        (0.0, 0.7), (0.0, 0.7), (0.0, 0.7), (0.0, 0.7), across=0.35, curled=0.5, spread=0.8
-    ),
-    "cup": _gesture((0.4, 0.3), (0.4, 0.3), (0.45, 0.3), (0.5, 0.3), across=0.55, curled=0.2),
-    "roof": _gesture((0.9, 0.0), (0.9, 0.0), (0.9, 0.0), (0.9, 0.0), across=0.5, curled=0.1),
+# Gestures: how far index, middle, ring and little finger are bent at the palm, then how far they
+# are curled beyond it; the thumb across the palm and curled; how far the fingers are spread.
+GESTURES: dict[str, tuple[Number, ...]] = {
+    "open": (0, 0, 0, 0, 0, 0, 0, 0, 0.05, 0, 0.9),
+    "flat": (0, 0, 0, 0, 0, 0, 0, 0, 0.25, 0.1, 0),
+    "fist": (1, 1, 1, 1, 1, 1, 1, 1, 0.9, 0.75, 0.3),
+    "one": (0, 1, 1, 1, 0, 1, 1, 1, 0.9, 0.8, 0.3),
+    "two": (0, 0, 1, 1, 0, 0, 1, 1, 0.95, 0.8, 0.8),
+    "three": (0, 0, 0, 1, 0, 0, 0, 1, 0.95, 0.6, 0.7),
+    "four": (0, 0, 0, 0, 0, 0, 0, 0, 0.95, 0.7, 0.6),
+    "thumb": (1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0.3),
+    "gun": (0, 1, 1, 1, 0, 1, 1, 1, 0, 0, 0.3),
+    "horns": (0, 1, 1, 0, 0, 1, 1, 0, 0.9, 0.7, 0.5),
+    "call": (1, 1, 1, 0, 1, 1, 1, 0, 0, 0, 0.8),
+    "pinch": (0.6, 0.6, 0.65, 0.7, 0.45, 0.55, 0.6, 0.6, 0.75, 0.35, 0.3),
+    "ring": (0.6, 0.15, 0.05, 0, 0.5, 0.1, 0.05, 0, 0.75, 0.4, 0.3),
+    "claw": (0, 0, 0, 0, 0.7, 0.7, 0.7, 0.7, 0.35, 0.5, 0.8),
+    "cup": (0.4, 0.4, 0.45, 0.5, 0.3, 0.3, 0.3, 0.3, 0.55, 0.2, 0.3),
+    "roof": (0.9, 0.9, 0.9, 0.9, 0, 0, 0, 0, 0.5, 0.1, 0.3),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hands:
-    """Proportions of n hands in mm: bases (n, 1, 5, 3), bones (n, 1, 5, 3), forearm (n, 1)."""
+    """Proportions of n hands in mm."""
 
-    bases: Tensor
-    lengths: Tensor
-    forearm: Tensor
+    bases: Float[Tensor, "n 1 5 3"]
+    lengths: Float[Tensor, "n 1 5 3"]
+    forearm: Float[Tensor, "n 1"]
 
 
-def sample_hand_sizes(n: int, *, generator: torch.Generator) -> Hands:
-    """Draw n hands: 15 to 21 cm long, of slender or broad palms, long or short fingers."""
-
-    def factor(spread: float, *shape: int) -> Tensor:
-        noise = torch.randn(n, *shape, generator=generator)
-        return (spread * noise.clamp(-2, 2)).exp()
-
-    size = factor(0.06, 1, 1, 1)
-    broad = torch.cat([factor(0.06, 1, 1, 1), torch.ones(n, 1, 1, 2)], dim=-1)
-    fingers = factor(0.05, 1, 1, 1) * factor(0.035, 1, 5, 1)
+def sample_hands(s: Sampler) -> Hands:
+    """Draw hands: 15 to 21 cm long, of slender or broad palms, long or short fingers."""
+    size, broad = s.factor(0.06, 1, 1), s.factor(0.06, 1, 1)
+    fingers = s.factor(0.05, 1, 1) * s.factor(0.035, 5, 1)
+    broad = torch.cat([broad, torch.ones(*broad.shape[:-1], 2)], dim=-1)
     return Hands(
         bases=size * broad * torch.tensor(_BASES),
         lengths=size * fingers * torch.tensor(_LENGTHS),
@@ -107,11 +99,11 @@ def sample_hand_sizes(n: int, *, generator: torch.Generator) -> Hands:
 class _Controls:
     """What an activity decides, (n, T, ...): a row of GESTURES, and angles in radians."""
 
-    gesture: Tensor
-    flexion: Tensor
-    deviation: Tensor
-    yaw: Tensor
-    tilt: Tensor  # (n, T, 2) of the forearm, to the back of the hand and to the thumb
+    gesture: Float[Tensor, "n T 11"]
+    flexion: Tensor | float = 0.0
+    deviation: Tensor | float = 0.0
+    yaw: Tensor | float = 0.0
+    tilt: Tensor | float = 0.0  # (n, T, 2) of the forearm, to the back of the hand and the thumb
 
 
 def _limited(angle: Tensor, degrees: float) -> Tensor:
@@ -120,76 +112,44 @@ def _limited(angle: Tensor, degrees: float) -> Tensor:
     return limit * torch.tanh(angle / limit)
 
 
-def _gesturing(d: Dice, *names: str, seconds: float, jitter: float = 0.06) -> _Controls:
-    table = torch.tensor([GESTURES[name] for name in names])
-    return _Controls(
-        gesture=d.picks(table, torch.ones(len(names)), seconds=seconds, jitter=jitter),
-        flexion=0.1 + 0.35 * d.wander(seconds=1.3),
-        deviation=0.15 * d.wander(seconds=1.3),
-        yaw=0.7 * d.wander(seconds=2.2),
-        tilt=0.25 * d.wander(2, seconds=1.8) + d.normal(0.15, 2),
-    )
-
-
-def _grasping(d: Dice) -> _Controls:
-    return _gesturing(d, "open", "fist", "cup", "claw", "roof", seconds=0.8, jitter=0.08)
-
-
-def _counting(d: Dice) -> _Controls:
-    return _gesturing(d, "fist", "one", "two", "three", "four", "open", seconds=0.9)
-
-
-def _pointing(d: Dice) -> _Controls:
-    c = _gesturing(d, "one", "one", "gun", "flat", seconds=1.4)
-    c.flexion = 0.15 + 0.5 * d.wander(seconds=0.9)
-    c.deviation = 0.25 * d.wander(seconds=0.9)
-    return c
-
-
-def _pinching(d: Dice) -> _Controls:
-    return _gesturing(d, "pinch", "ring", "open", "cup", seconds=0.7)
-
-
-def _signing(d: Dice) -> _Controls:
-    return _gesturing(d, *GESTURES, seconds=0.9, jitter=0.08)
-
-
-def _waving(d: Dice) -> _Controls:
-    c = _gesturing(d, "open", "flat", "four", seconds=2.0)
-    beat = torch.sin(2 * math.pi * (d.seconds * d.uniform(0.8, 2.0) + d.uniform(0.0, 1.0)))
-    side = d.chance(0.6)
-    c.deviation = c.deviation + 0.4 * side * beat
-    c.flexion = c.flexion + 0.6 * (1 - side) * beat
-    c.tilt = c.tilt + torch.stack([0 * beat, 0.3 * side * beat], dim=-1)
-    return c
-
-
-def _playing(d: Dice) -> _Controls:
-    """Fingers that go up and down one by one, as on keys."""
-    c = _gesturing(d, "cup", "claw", "open", seconds=2.0)
-    keys = 0.35 + 0.4 * d.wander(4, seconds=0.6)
-    c.gesture = torch.cat([keys, c.gesture[..., 4:]], dim=-1)
-    c.flexion = 0.3 + 0.3 * d.wander(seconds=1.5)
-    return c
-
-
-def _turning(d: Dice) -> _Controls:
-    c = _gesturing(d, "open", "flat", "fist", "cup", "two", seconds=1.8)
-    c.yaw = d.normal(0.7) * d.seconds + 1.2 * d.wander(seconds=1.6)
-    c.flexion = 0.1 + 0.5 * d.wander(seconds=1.1)
-    return c
-
-
-HAND_ACTIVITIES: dict[str, Callable[[Dice], _Controls]] = {
-    "grasping": _grasping,
-    "counting": _counting,
-    "pointing": _pointing,
-    "pinching": _pinching,
-    "signing": _signing,
-    "waving": _waving,
-    "playing": _playing,
-    "turning": _turning,
+# Gestures that an activity goes through, their seconds and jitter.
+ACTIVITIES: dict[str, tuple[str, float, float]] = {
+    "grasping": ("open fist cup claw roof", 0.8, 0.08),
+    "counting": ("fist one two three four open", 0.9, 0.06),
+    "pointing": ("one one gun flat", 1.4, 0.06),
+    "pinching": ("pinch ring open cup", 0.7, 0.06),
+    "signing": (" ".join(GESTURES), 0.9, 0.08),
+    "waving": ("open flat four", 2.0, 0.06),
+    "playing": ("cup claw open", 2.0, 0.06),
+    "turning": ("open flat fist cup two", 1.8, 0.06),
 }
+
+
+def controls(activity: str, d: ClipSampler) -> _Controls:
+    """Go from gesture to gesture, while the arm and the wrist move."""
+    names, seconds, jitter = ACTIVITIES[activity]
+    table = torch.tensor([GESTURES[name] for name in names.split()])
+    even = torch.ones(len(table))
+    c = _Controls(gesture=d.gestures(table, even, seconds=seconds, jitter=jitter, clip=2.2))
+    d.drift(c, flexion=(0.1, 0.35, 1.3), deviation=(0, 0.15, 1.3), yaw=(0, 0.7, 2.2))
+    c.tilt = 0.25 * d.wander(1.8, 2) + d.normal(0.15, 2)
+    match activity:
+        case "pointing":
+            d.drift(c, flexion=(0.15, 0.5, 0.9), deviation=(0, 0.25, 0.9))
+        case "waving":
+            beat = torch.sin(d.wave(0.8, 2.0))
+            side = d.coin(0.6)
+            c.deviation = c.deviation + 0.4 * side * beat
+            c.flexion = c.flexion + 0.6 * (1 - side) * beat
+            c.tilt = c.tilt + torch.stack([0 * beat, 0.3 * side * beat], dim=-1)
+        case "playing":  # fingers that go up and down one by one, as on keys
+            keys = 0.35 + 0.4 * d.wander(0.6, 4)
+            c.gesture = torch.cat([keys, c.gesture[..., 4:]], dim=-1)
+            d.drift(c, flexion=(0.3, 0.3, 1.5))
+        case "turning":
+            c.yaw = d.normal(0.7) * d.seconds + 1.2 * d.wander(1.6)
+            d.drift(c, flexion=(0.1, 0.5, 1.1))
+    return c
 
 
 def _flexion(share: Tensor, limits: tuple[float, float], most: float) -> Tensor:
@@ -197,65 +157,52 @@ def _flexion(share: Tensor, limits: tuple[float, float], most: float) -> Tensor:
     return torch.deg2rad((2.0 + (most - 2.0) * share).clamp(*limits))
 
 
-def _chain(base: Tensor, steps: list[Tensor]) -> list[Tensor]:
-    """Points from the base on, one after each step."""
-    points = [base]
-    for step in steps:
-        points.append(points[-1] + step)
-    return points
-
-
-def _thumb(at: Tensor, turn: Tensor, lengths: Tensor, gesture: Tensor) -> tuple[list[Tensor], ...]:
-    """Joints of the thumb and the outward direction of its nail, world frame."""
+def _thumb(turn: Tensor, gesture: Tensor) -> tuple[list[Tensor], Tensor]:
+    """Directions of the thumb's three bones, and outward of its nail, world frame."""
     across, curled = gesture[..., 8, None].clamp(0, 1), gesture[..., 9]
     beside, opposed = torch.tensor([0.80, -0.58, -0.12]), torch.tensor([0.22, -0.62, -0.75])
     out = normalize(torch.lerp(beside, opposed, across), dim=-1)
     fold = torch.lerp(torch.tensor([-0.5, -0.65, -0.5]), torch.tensor([-1.0, -0.3, 0.0]), across)
     fold = normalize(fold - (fold * out).sum(-1, keepdim=True) * out, dim=-1)
-    bends = [_flexion(curled, limits, limits[1]) for limits in THUMB_LIMITS]
-    angles = [torch.zeros_like(curled), bends[0], bends[0] + bends[1]]
-    steps = []
-    for k, angle in enumerate(angles):
+    near, far = (_flexion(curled, limits, limits[1]) for limits in THUMB_LIMITS)
+    ways = []
+    for angle in (torch.zeros_like(curled), near, near + far):
         way = angle.cos()[..., None] * out + angle.sin()[..., None] * fold
-        steps.append(lengths[..., k, None] * (turn @ way[..., None])[..., 0])
-    nail = angles[2].sin()[..., None] * out - angles[2].cos()[..., None] * fold
-    return _chain(at, steps), [(turn @ nail[..., None])[..., 0]]
+        ways.append((turn @ way[..., None])[..., 0])
+    nail = angle.sin()[..., None] * out - angle.cos()[..., None] * fold
+    return ways, (turn @ nail[..., None])[..., 0]
 
 
-def _finger(
-    k: int, at: Tensor, turn: Tensor, lengths: Tensor, gesture: Tensor
-) -> tuple[list[Tensor], ...]:
-    """Joints of finger k (0 is the index) and the outward direction of its nail."""
+def _finger(k: int, turn: Tensor, gesture: Tensor) -> tuple[list[Tensor], Tensor]:
+    """The same of finger k (0 is the index)."""
     bend, curl, spread = gesture[..., k], gesture[..., 4 + k], gesture[..., 10]
     fan = (0.24, 0.05, -0.16, -0.36)[k] * spread.clamp(-0.1, 1.1) + (0.04, 0.0, -0.03, -0.08)[k]
     # A finger bent at the palm can hardly be moved aside.
     frame = turn @ roll_rotation(fan * (1 - 0.85 * bend.clamp(0, 1)))
-    most = (82.0, 102.0, 62.0)
-    steps = []
-    for j, share in enumerate((bend, curl, curl)):
-        frame = frame @ elevation_rotation(_flexion(share, FINGER_LIMITS[j], most[j]))
-        steps.append(-lengths[..., j, None] * frame[..., 1])
-    return _chain(at, steps), [frame[..., 2]]
+    ways, most = [], (82.0, 102.0, 62.0)
+    for share, limits, degrees in zip((bend, curl, curl), FINGER_LIMITS, most, strict=True):
+        frame = frame @ elevation_rotation(_flexion(share, limits, degrees))
+        ways.append(-frame[..., 1])
+    return ways, frame[..., 2]
 
 
-def _pose(c: _Controls, hands: Hands) -> Tensor:
+def pose(c: _Controls, hands: Hands, _: ClipSampler) -> Tensor:
     """Forward kinematics: (n, T, 27, 3) ``HAND_POINTS``, mm, the forearm upright in the mean."""
-    lean = c.tilt.norm(dim=-1, keepdim=True).clamp(min=1e-6)
-    tilt = c.tilt * (_limited(lean, FOREARM_TILT) / lean)
-    arm = turned(c.yaw, tilt[..., 0], tilt[..., 1])
-    flexion = _limited(c.flexion, WRIST_LIMITS["flexion"])
-    turn = arm @ elevation_rotation(flexion)
-    turn = turn @ roll_rotation(_limited(c.deviation, WRIST_LIMITS["deviation"]))
+    tilt, yaw, flexion, deviation = map(torch.as_tensor, (c.tilt, c.yaw, c.flexion, c.deviation))
+    lean = tilt.norm(dim=-1, keepdim=True).clamp(min=1e-6)
+    tilt = tilt * (_limited(lean, FOREARM_TILT) / lean)
+    arm = turned(yaw, tilt[..., 0], tilt[..., 1])
+    turn = arm @ elevation_rotation(_limited(flexion, WRIST_LIMITS["flexion"]))
+    turn = turn @ roll_rotation(_limited(deviation, WRIST_LIMITS["deviation"]))
     bases = hands.bases @ turn.mT
     bases = bases.expand(*turn.shape[:2], 5, 3)
     wrist = torch.zeros_like(bases[..., 0, :])
     joints, nails = [wrist], []
     for k in range(5):
-        lengths, at = hands.lengths[..., k, :], bases[..., k, :]
-        if k == 0:
-            chain, (outward,) = _thumb(at, turn, lengths, c.gesture)
-        else:
-            chain, (outward,) = _finger(k - 1, at, turn, lengths, c.gesture)
+        ways, outward = _finger(k - 1, turn, c.gesture) if k else _thumb(turn, c.gesture)
+        chain = [bases[..., k, :]]
+        for j, way in enumerate(ways):
+            chain.append(chain[-1] + hands.lengths[..., k, j, None] * way)
         joints += chain
         nails.append(chain[3] + 0.2 * (chain[2] - chain[3]) + 5.0 * outward)
     cuff = hands.forearm[..., None] * arm[..., 1]
@@ -263,50 +210,82 @@ def _pose(c: _Controls, hands: Hands) -> Tensor:
     return points - torch.tensor([0.0, 150.0, 0.0])
 
 
-@single_thread()
-def sample_hands(
-    *,
-    n_clips: int,
-    n_frames: int,
-    seed: int,
-    activities: tuple[str, ...] = tuple(HAND_ACTIVITIES),
-    device: str | torch.device = "cpu",
-) -> Motion:
-    """Draw clips of right hands in motion at 30 fps, each of its own proportions.
+MOTIONS = Motions(ACTIVITIES, sample_hands, controls, pose)
 
-    The points are ``HAND_POINTS``; the forearm is upright in the mean and leans up to
-    ``FOREARM_TILT`` degrees. The same seed gives the same motion.
+# --- how they look
 
-    Raises
-    ------
-    ValueError
-        If a count is not positive or an activity is unknown.
-    """
 
-    def draw(name: str, dice: Dice) -> Tensor:
-        hands = sample_hand_sizes(dice.n, generator=dice.generator)
-        return _pose(HAND_ACTIVITIES[name](dice), hands)
-
-    return sample_by_activity(
-        draw,
-        n_clips=n_clips,
-        n_frames=n_frames,
-        seed=seed,
-        activities=activities,
-        known=tuple(HAND_ACTIVITIES),
-        device=device,
+def _finger_parts(finger: str) -> tuple[Part, ...]:
+    base, second, third, tip = (f"{finger}_{k}" for k in (1, 2, 3, 4))
+    thumb = finger == "thumb"
+    thick = {"thumb": 1.15, "little": 0.86}.get(finger, 1.0)
+    r = [thick * radius for radius in ((15.0, 11.0, 9.5, 8.0) if thumb else (10.0, 8.8, 7.8, 6.6))]
+    start, radii = ("wrist", (15, 15)) if thumb else (f"0.75 wrist + 0.25 {base}", (13, 11.5))
+    nail = f"{finger}_nail"
+    return (
+        Part(f"{finger}_metacarpal", start, base, radii, "palm"),
+        Part(f"{finger}_near", base, second, (r[0], r[1])),
+        Part(f"{finger}_mid", second, third, (r[1], r[2])),
+        Part(f"{finger}_far", third, f"0.92 {tip} + 0.08 {third}", (r[2], r[3])),
+        Part(nail, nail, f"0.7 {nail} + 0.3 {tip}", (4.4 * thick, 4.4 * thick)),
     )
 
 
-__all__ = [
-    "FINGER_LIMITS",
-    "FOREARM_TILT",
-    "GESTURES",
-    "HAND_ACTIVITIES",
-    "HAND_POINTS",
-    "THUMB_LIMITS",
-    "WRIST_LIMITS",
-    "Hands",
-    "sample_hand_sizes",
-    "sample_hands",
-]
+PARTS: tuple[Part, ...] = (
+    Part("cuff", "0.75 cuff + 0.25 wrist", "cuff", (26, 28), "palm", 1.2),
+    Part("forearm", "wrist", "0.8 cuff + 0.2 wrist", (19, 21), "palm", 1.3),
+    Part(
+        "palm",
+        "0.75 wrist + 0.15 middle_1 + 0.1 ring_1",
+        "0.55 middle_1 + 0.25 ring_1 + 0.2 wrist",
+        (14, 14.5),
+        "palm",
+        2.3,
+    ),
+    Part("web", "0.8 thumb_2 + 0.2 index_1", "0.75 index_1 + 0.25 wrist", (9, 10), "palm"),
+    *(part for finger in FINGERS for part in _finger_parts(finger)),
+)
+_PALM = torch.tensor([part.frame == "palm" for part in PARTS])
+
+
+def sample_skin(n: int, *, seed: int) -> Appearance:
+    """Draw n hands' skin, nails, sleeve and thickness; the same seed gives the same hands."""
+    s = Sampler(torch.Generator().manual_seed(seed), n)
+    tone = s.uniform(0.0, 1.0, 1)
+    pale, dark = torch.tensor([0.95, 0.76, 0.65]), torch.tensor([0.38, 0.24, 0.17])
+    back = torch.lerp(pale, dark, tone**1.3) + s.uniform(-0.03, 0.03, 3)
+    # Palms differ less than backs do.
+    palm = torch.lerp(back, torch.tensor([0.93, 0.72, 0.62]), 0.15 + 0.35 * tone)
+    nail = torch.lerp(back, torch.tensor([0.98, 0.82, 0.8]), 0.55)
+    painted = hsv_to_rgb(s.uniform(0.85, 1.1) % 1, s.uniform(0.5, 0.95), s.uniform(0.35, 0.95))
+    nail = torch.where(s.chance(0.25, 1), painted, nail)
+    sleeve = sample_colours(s, (0.0, 1.0), (0.1, 0.85), (0.15, 0.95))
+    girth, never = s.factor(0.08, clip=(-1.5, 2)), torch.full((n,), 2.0)
+
+    def look(part: Part) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        if part.name == "cuff":
+            return sleeve, sleeve, never, girth
+        if part.name.endswith("nail"):
+            return nail, nail, never, girth
+        return (palm if part.frame else back), back, never, girth
+
+    return Appearance(**by_part(map(look, PARTS)))
+
+
+def _paint(looks: Appearance, at: Surface) -> Float[Tensor, "N 3"]:
+    """The inner colour on the palm's side, the outer one on the back and beyond the split."""
+    inner = torch.where(_PALM[at.part], at.forward < -0.1, at.along < at.of(looks.split))
+    return torch.where(inner[:, None], at.of(looks.inner), at.of(looks.outer))
+
+
+HAND = Model(
+    skeleton=HAND_21,
+    points=HAND_POINTS,
+    parts=PARTS,
+    frames={"palm": lambda at: (at("index_1") - at("little_1"), at("wrist") - at("middle_1"))},
+    paint=_paint,
+    sample_appearance=sample_skin,
+    reference_mm=86.0,
+    centre=("wrist", "middle_1", "middle_1"),
+    aim=("middle_1", "middle_1", "index_2"),
+)

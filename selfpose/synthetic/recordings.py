@@ -1,98 +1,169 @@
-"""From recorded motion to pictures, unpaired 2D poses and a labelled test set.
+"""CMU motion capture as a data set: real motion, drawn as the generated people are.
 
-Whatever the files' format: folders of trials are split into three disjoint parts, trials cut into
-clips, and clips filmed by the studio that films the generated people.
+Acclaim files become the figure's points in a world frame (x right, y down, z forward, floor at
+y = 0, millimetres); recordings are split into three disjoint parts and cut into clips, and these
+are filmed.
 """
 
 import hashlib
-import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
-from tqdm import tqdm
-
 from jaxtyping import Float, Int
 from torch import Tensor
-from selfpose.synthetic.background import Difficulty
-from selfpose.data.points import FIGURE_POINTS
-from selfpose.data.dataset import ImageSet, LabelledSet, PoseDataset
-from selfpose.synthetic.studio import CameraSpread, film, project_only
-from selfpose.metrics import with_measured_bones
-from selfpose.skeleton import HUMAN_17
+from torch.nn.functional import normalize
+
+from selfpose.data import acclaim
+from selfpose.data.dataset import PoseDataset
+from selfpose.synthetic.backgrounds import Difficulty
+from selfpose.synthetic.people import FIGURE_POINTS, HUMAN
+from selfpose.synthetic.studio import CameraSpread, Clips, film_parts
+
+ACKNOWLEDGEMENT = (
+    "The data used in this project was obtained from mocap.cs.cmu.edu. The database was created "
+    "with funding from NSF EIA-0196217."
+)
+# The end of an Acclaim bone that each point is; the others are built in `motion_to_points`. The
+# forearm is two bones, "radius" and then "wrist", whose end is the wrist joint.
+_CENTRE_BONES = {"hip": "root", "spine": "upperback", "thorax": "lowerneck"}
+_SIDE_BONES = {
+    "hip": "hipjoint",
+    "knee": "femur",
+    "ankle": "tibia",
+    "shoulder": "clavicle",
+    "elbow": "humerus",
+    "wrist": "wrist",
+    "toe": "toes",
+    "hand": "fingers",
+}
+BONE_ENDS = _CENTRE_BONES | {
+    f"{side}_{point}": side[0] + bone
+    for side in ("left", "right")
+    for point, bone in _SIDE_BONES.items()
+}
+CROWN_OF_HEAD_BONE = 0.5  # the head bone ends inside the skull; the crown lies half of it further
+NOSE_MM = 110.0  # from the middle of the head to the tip of the nose
+HAND_MM = 160.0  # from wrist to finger tips: the Acclaim fingers end at the markers, half-way
 
 FRAMES_PER_SECOND = 120
 FRAME_STEP = 12  # clips are taken at 10 frames a second, so that people move within them
 SHORT_CLIP_FRAMES = 16  # of unpaired poses and test pictures: few, for many cameras
-MIN_TEST_FRAMES_PER_TRIAL = 4
-FLOOR_QUANTILE = 0.25  # of the seconds' lowest foot points: most trials climb for less than 3/4
+MIN_TEST_FRAMES = 4  # of each recording that is tested on
+FLOOR_QUANTILE = 0.25  # of the seconds' lowest foot points: most recordings climb for less than 3/4
 FLOOR_RANGE_MM = 150.0
 SUPPORT_WINDOW_FRAMES = 2 * FRAMES_PER_SECOND + 1
-
-PARTS = ("images", "unpaired", "test")
 SPLIT_SHARES = {"images": 0.4, "unpaired": 0.4, "test": 0.2}
 
-
-@runtime_checkable
-class Recording(Protocol):
-    """One recorded motion: hashable, its name unique in its folder."""
-
-    @property
-    def name(self) -> str:
-        """What tables and provenance call it."""
-        ...
-
-    @property
-    def subject(self) -> str:
-        """Who moves."""
-        ...
-
-    @property
-    def activity(self) -> str:
-        """What they do, or ``unknown``."""
-        ...
-
-
-SomeRecording = TypeVar("SomeRecording", bound=Recording)
+# What is done in the recordings of subjects 01 to 03.
+ACTIVITIES = {
+    **{f"01_{number:02}": "playground" for number in range(1, 13)},
+    **dict.fromkeys(("02_01", "02_02"), "walk"),
+    "02_04": "jump and balance",
+    "02_06": "bend and lift",
+    **dict.fromkeys(("02_07", "02_08", "02_09"), "swordplay"),
+    **dict.fromkeys(("03_01", "03_02", "03_03"), "uneven terrain"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecordingFormat:
-    """How recordings of one format are found and read.
+class Recording:
+    """A motion file (.amc), the skeleton file (.asf) that it goes with, and what is known of it.
 
-    Parameters
-    ----------
-    name
-        Of the data set.
-    find
-        Folder → its recordings, in order of name.
-    read
-        A recording → (T, 22, 3) mm, ``FIGURE_POINTS`` in the world frame (y down, floor at 0), 120
-        frames a second.
-    digest
-        A digest of a recording's files.
-    facts
-        JSON-able, for the provenance: where the data come from.
+    ``name`` is the motion file's, after the subject if it does not begin with it; ``subject`` the
+    skeleton file's, at CMU the subject's number.
     """
 
     name: str
-    find: Callable[[Path], Sequence[Any]]
-    read: Callable[[Any], Tensor]
-    digest: Callable[[Any], str]
-    facts: Mapping[str, str] = field(default_factory=dict)
+    subject: str
+    activity: str
+    asf: Path
+    amc: Path
 
 
-def floor_height(points: Float[Tensor, "T P 3"]) -> float:
-    """y of the floor that a trial was recorded on, millimetres, world frame.
+def find_recordings(folder: str | Path) -> tuple[Recording, ...]:
+    """Every motion under a folder, sorted by name, with the skeleton that it needs.
+
+    That is, in this order: the ASF file beside it that has its name's beginning (``02.asf`` for
+    ``02_07.amc``), the only ASF file beside it, the only one anywhere with its name's beginning.
+    """
+    folder = Path(folder)
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("."))
+    skeletons, motions = ([p for p in files if p.suffix.lower() == s] for s in (".asf", ".amc"))
+    if not (skeletons and motions):
+        raise FileNotFoundError(
+            f"{folder}: expected skeletons (.asf) and motions (.amc), as CMU's subjects/ holds "
+            f"them; found {len(skeletons)} and {len(motions)}"
+        )
+    found: dict[str, Recording] = {}
+    for amc in motions:
+        beside = [path for path in skeletons if path.parent == amc.parent]
+        subject = amc.stem.split("_")[0]
+        namesakes = ([p for p in paths if p.stem == subject] for paths in (beside, skeletons))
+        near, far = namesakes
+        asf = next((paths[0] for paths in (near, beside, far) if len(paths) == 1), None)
+        if asf is None:
+            raise ValueError(f"{amc}: no skeleton goes with it; put {subject}.asf beside it")
+        name = amc.stem if amc.stem.startswith(asf.stem) else f"{asf.stem}/{amc.stem}"
+        if name in found:
+            raise ValueError(f"two recordings are named {name!r}: {found[name].amc} and {amc}")
+        activity = ACTIVITIES.get(amc.stem, "unknown")
+        found[name] = Recording(name=name, subject=asf.stem, activity=activity, asf=asf, amc=amc)
+    return tuple(found[name] for name in sorted(found))
+
+
+def motion_to_points(
+    skeleton: acclaim.AcclaimSkeleton, motion: acclaim.AcclaimMotion
+) -> Float[Tensor, "T 22 3"]:
+    """``FIGURE_POINTS`` over time, mm, in the world frame but with the laboratory's zero as floor.
+
+    Acclaim's frame (y up, right-handed) becomes x right, y down, z forward by a half-turn about
+    x, a proper rotation. The head is the crown; the neck lies half-way from the thorax to it; the
+    nose lies in front of the head's middle, where the head bone faces.
+    """
+    joints = skeleton.joints
+    if missing := sorted({*BONE_ENDS.values(), "upperneck", "head"} - set(joints)):
+        raise ValueError(
+            f"the skeleton {skeleton.name!r} has no {', '.join(missing)}; expected the bones that "
+            "the CMU database names"
+        )
+    ends, turns = acclaim.global_transforms(skeleton, motion)
+    points = {name: ends[:, joints.index(bone)] for name, bone in BONE_ENDS.items()}
+    head, below = ends[:, joints.index("head")], ends[:, joints.index("upperneck")]
+    points["head"] = head + CROWN_OF_HEAD_BONE * (head - below)
+    points["neck"] = (points["thorax"] + points["head"]) / 2
+    middle = (points["neck"] + points["head"]) / 2
+    # Where the rest pose looks: left × up, level.
+    rest = acclaim.rest_positions(skeleton)
+    left = rest[joints.index("lclavicle")] - rest[joints.index("rclavicle")]
+    up = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)
+    forward = normalize(torch.linalg.cross(left, up), dim=0)
+    points["nose"] = middle + NOSE_MM * turns[:, joints.index("head")] @ forward
+    for side in ("left", "right"):
+        wrist = points[f"{side}_wrist"]
+        points[f"{side}_hand"] = wrist + HAND_MM * normalize(points[f"{side}_hand"] - wrist, dim=-1)
+    half_turn = torch.tensor([1.0, -1.0, -1.0], dtype=torch.float64)
+    return torch.stack([points[name] for name in FIGURE_POINTS], dim=1) * half_turn
+
+
+def read_recording(recording: Recording) -> Float[Tensor, "T 22 3"]:
+    """``FIGURE_POINTS`` in mm, 120 frames a second, world frame, the floor at y = 0."""
+    skeleton = acclaim.read_asf(recording.asf)
+    points = motion_to_points(skeleton, acclaim.read_amc(recording.amc, skeleton))
+    points[..., 1] -= floor_height(points)
+    return points.float()
+
+
+def floor_height(points: Float[Tensor, "T 22 3"]) -> float:
+    """y of the floor of a recording, mm, world frame.
 
     Each second's lowest foot point is taken, for in a second of walking or running some foot
     lands; the floor is the lower quartile of these heights, which neither a single bad frame nor
-    the trials that leave the floor for a climbing frame can move far. CMU's laboratory zero is its
-    floor to a few centimetres, so a trial whose feet never come within 150 mm of it is taken to
-    be above a floor at zero.
+    a climbing frame can move far. CMU's laboratory zero is its floor to a few centimetres, so
+    feet that never come within 150 mm of it are taken to be above a floor at zero.
     """
     feet = [i for i, name in enumerate(FIGURE_POINTS) if name.endswith(("toe", "ankle"))]
     lowest = points[:, feet, 1].amax(dim=1)
@@ -102,7 +173,7 @@ def floor_height(points: Float[Tensor, "T P 3"]) -> float:
     return floor if abs(floor) <= FLOOR_RANGE_MM else 0.0
 
 
-def lower_to_floor(points: Float[Tensor, "T P 3"]) -> Float[Tensor, "T P 3"]:
+def lower_to_floor(points: Float[Tensor, "T 22 3"]) -> Float[Tensor, "T 22 3"]:
     """Bring someone who climbs back into view: take the height of what they stand on away.
 
     That height is the running median over two seconds of the lowest point's, so that steps and
@@ -117,59 +188,51 @@ def lower_to_floor(points: Float[Tensor, "T P 3"]) -> Float[Tensor, "T P 3"]:
     return lowered
 
 
-def split_trials(
-    trials: Sequence[SomeRecording], *, shares: Mapping[str, float]
-) -> dict[str, tuple[SomeRecording, ...]]:
-    """Share trials out so that each part has of every subject and activity as far as it goes.
+def split_recordings(
+    recordings: Sequence[Recording], shares: Mapping[str, float]
+) -> dict[str, tuple[Recording, ...]]:
+    """Share recordings out so that each part has of every subject and activity as far as it goes.
 
-    Deterministic: largest groups (one subject, one activity) first, in order of names; each trial
-    goes to a part that has none of its group or, failing that, to the one that has least, for its
-    share, of the group, then of the activity, then of the subject, then of everything.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer trials than parts.
+    Deterministic: largest groups (one subject, one activity) first, in order of names; each
+    recording goes to a part that has none of its group or, failing that, to the one that has
+    least, for its share, of the group, then of the activity, then of the subject, then of all.
     """
-    if len(trials) < len(shares):
+    if len(recordings) < len(shares):
         raise ValueError(
-            f"expected at least {len(shares)} trials, one for each of the disjoint parts "
-            f"{', '.join(shares)}; got {len(trials)}: {[trial.name for trial in trials]}"
+            f"expected {len(shares)} recordings or more, one for each of the parts "
+            f"{', '.join(shares)}; got {len(recordings)}"
         )
-    groups: dict[tuple[str, str], list[SomeRecording]] = {}
-    for trial in sorted(trials, key=lambda t: t.name):
-        groups.setdefault((trial.subject, trial.activity), []).append(trial)
-    largest_first = sorted(groups.values(), key=lambda group: (-len(group), group[0].name))
-    parts: dict[str, list[SomeRecording]] = {part: [] for part in shares}
+    groups: dict[tuple[str, str], list[Recording]] = {}
+    for recording in sorted(recordings, key=lambda r: r.name):
+        groups.setdefault((recording.subject, recording.activity), []).append(recording)
+    parts: dict[str, list[Recording]] = {part: [] for part in shares}
 
-    def holding(part: str, trial: SomeRecording) -> tuple[float, ...]:
-        """What the part would hold, for its share, with this trial in it; closest kin first."""
+    def holding(recording: Recording, part: str) -> tuple[float, ...]:
+        """What the part would hold, for its share, with this one in it; closest kin first."""
         there = parts[part]
-        same_activity = [other for other in there if other.activity == trial.activity]
-        same_subject = [other for other in there if other.subject == trial.subject]
-        same_both = [other for other in same_activity if other in same_subject]
+        same_activity = [r for r in there if r.activity == recording.activity]
+        same_subject = [r for r in there if r.subject == recording.subject]
+        same_both = [r for r in same_activity if r in same_subject]
         kin = (same_both, same_activity, same_subject, there)
         return (float(bool(same_both)), *((len(others) + 1) / shares[part] for others in kin))
 
-    queue = [trial for group in largest_first for trial in group]
-    for i, trial in enumerate(queue):
+    largest_first = sorted(groups.values(), key=lambda group: (-len(group), group[0].name))
+    queue = [recording for group in largest_first for recording in group]
+    for i, recording in enumerate(queue):
         empty = [part for part in parts if not parts[part]]
         candidates = empty if len(queue) - i <= len(empty) else list(parts)
-        parts[min(candidates, key=lambda part: holding(part, trial))].append(trial)
-    return {part: tuple(sorted(ts, key=lambda t: t.name)) for part, ts in parts.items()}
+        parts[min(candidates, key=partial(holding, recording))].append(recording)
+    return {part: tuple(sorted(rs, key=lambda r: r.name)) for part, rs in parts.items()}
 
 
 def clip_frames(
     n_frames: int, *, n_images: int, frames_per_clip: int, generator: torch.Generator
 ) -> list[Int[Tensor, " _"]]:
-    """Which frames of a trial make up its clips, ``n_images`` in all.
+    """Which frames of a recording make up its clips, ``n_images`` in all, lengths alike to one.
 
     Clips begin at even distances and reach to the end; their frames are evenly spaced, 10 a
-    second or further apart where fewer clips would not cover the trial, denser where it is short.
-
-    Returns
-    -------
-    For each clip the increasing indices of its frames; lengths differ by one at most.
+    second or further apart where fewer clips would not cover the recording, denser where it is
+    short.
     """
     length = min(frames_per_clip, n_frames)
     n_clips = -(-n_images // length)
@@ -184,8 +247,52 @@ def clip_frames(
     return clips
 
 
-def load_recordings(
-    format: RecordingFormat,
+def _derived_seed(*parts: int | str) -> int:
+    """One seed for one purpose: different words give unrelated streams."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:4], "big")
+
+
+def _cut(recordings: Sequence[Recording], n: int, length: int, seed: tuple[int, str]) -> Clips:
+    """``n`` frames in clips, as many from each recording."""
+    generator = torch.Generator().manual_seed(_derived_seed(*seed, "clips"))
+    clips = Clips([], [], lambda length: _derived_seed(*seed, "film", length))
+    for i, recording in enumerate(recordings):
+        if share := n // len(recordings) + (i < n % len(recordings)):
+            points = lower_to_floor(read_recording(recording))
+            frames = clip_frames(
+                len(points), n_images=share, frames_per_clip=length, generator=generator
+            )
+            clips.points.extend(points[rows] for rows in frames)
+            clips.activity.extend([recording.activity] * len(frames))
+    return clips
+
+
+def _parts(
+    root: str | Path | None, train_root: str | Path | None, test_root: str | Path | None
+) -> tuple[dict[str, tuple[Recording, ...]], dict[str, dict[str, str]]]:
+    """The recordings of images, unpaired and test, and the digests of their files by name."""
+    if root is not None:
+        parts = split_recordings(find_recordings(root), SPLIT_SHARES)
+    else:
+        assert train_root is not None
+        assert test_root is not None
+        parts = split_recordings(find_recordings(train_root), {"images": 0.5, "unpaired": 0.5})
+        parts["test"] = find_recordings(test_root)
+    digests = {
+        part: {
+            r.name: hashlib.sha256(r.asf.read_bytes() + r.amc.read_bytes()).hexdigest() for r in rs
+        }
+        for part, rs in parts.items()
+    }
+    learnt = {*digests["images"].values(), *digests["unpaired"].values()}
+    if leaked := [name for name, digest in digests["test"].items() if digest in learnt]:
+        raise ValueError(
+            f"the test folder holds recordings that are learnt from as well: {', '.join(leaked)}"
+        )
+    return parts, digests
+
+
+def load_cmu(
     *,
     root: str | Path | None = None,
     train_root: str | Path | None = None,
@@ -199,245 +306,50 @@ def load_recordings(
     camera_elevation: float = 10.0,
     seed: int = 0,
     progress: bool = True,
-    on_error: str = "raise",
 ) -> PoseDataset:
     """Recorded motion as pictures, unpaired 2D poses and a labelled test set.
 
-    The three parts come from disjoint sets of trials, and have their own cameras, clothes and
-    backgrounds. Every trial of a part gives it the same number of frames.
+    The parts come from disjoint sets of recordings, and have their own cameras, clothes and
+    backgrounds. Every recording of a part gives it the same number of frames. Options that are
+    not named here are those of :func:`selfpose.synthetic.generated.load_embedded`.
 
     Parameters
     ----------
-    format
-        Of the files: how they are found and read.
     root
-        One folder whose trials are split in three (:func:`split_trials`).
+        One folder whose recordings are split in three (:func:`split_recordings`).
     train_root, test_root
-        Instead of ``root``: two folders; every trial of ``test_root`` is tested on, those of
-        ``train_root`` are split between pictures and unpaired poses.
-    image_size
-        Side of the pictures, pixels.
-    n_unlabelled, n_unpaired, n_test
-        How many pictures, 2D poses, test pictures; the test set grows where that would be less
-        than four for a trial.
+        Instead of ``root``: every recording of ``test_root`` is tested on, those of ``train_root``
+        are split between pictures and unpaired poses.
+    n_test
+        Test pictures; more where that would be less than four for a recording.
     frames_per_clip
-        Most pictures that share a camera, a background and clothes; short trials give fewer, and
-        so do test pictures and unpaired poses, which are to hold many cameras.
-    difficulty
-        Of the backgrounds, see :mod:`selfpose.synthetic.background`.
-    camera_elevation
-        Mean elevation of the cameras, degrees; positive looks down.
+        Most pictures that share a camera, a background and clothes; short recordings give fewer,
+        and so do test pictures and unpaired poses, which are to hold many cameras.
     seed
-        Of cameras, appearances and backgrounds; the split of trials does not depend on it.
-    progress
-        Whether to show progress bars.
-    on_error
-        What to do with a trial that cannot be read: ``raise``, or ``skip`` with a warning and its
-        name in the provenance.
-
-    Raises
-    ------
-    FileNotFoundError
-        If a folder, or motion capture in it, is missing.
-    ValueError
-        If the folders are not named as above, a number is not positive, a file is broken, or
-        there are fewer trials than parts.
+        Of cameras, appearances and backgrounds; the split does not depend on it.
     """
-    given = (root is not None, train_root is not None, test_root is not None)
-    if given not in ((True, False, False), (False, True, True)):
-        raise ValueError(
-            "name either `root`, one folder whose trials are split, or both `train_root` and "
-            f"`test_root`; got root={root}, train_root={train_root}, test_root={test_root}"
-        )
-    counts = {"images": n_unlabelled, "unpaired": n_unpaired, "test": n_test}
-    for what, value in (*counts.items(), ("frames_per_clip", frames_per_clip)):
-        if value < 1:
-            raise ValueError(f"{what}: expected a positive number, got {value}")
-    if on_error not in ("raise", "skip"):
-        raise ValueError(f"on_error must be 'raise' or 'skip', got {on_error!r}")
-
-    skipped: dict[str, str] = {}
-    motions: dict[Recording, Tensor] = {}
-
-    def readable(folder: str | Path | None) -> tuple[Recording, ...]:
-        assert folder is not None
-        trials: Sequence[Recording] = format.find(Path(folder))
-        for trial in tqdm(trials, desc="reading motion", unit="trial", disable=not progress):
-            try:
-                motions[trial] = format.read(trial)
-            except ValueError as error:
-                if on_error == "raise":
-                    raise
-                skipped[trial.name] = str(error)
-                warnings.warn(f"left out trial {trial.name}: {error}", stacklevel=3)
-        return tuple(trial for trial in trials if trial in motions)
-
-    if root is not None:
-        parts = split_trials(readable(root), shares=SPLIT_SHARES)
-    else:
-        tested = readable(test_root)
-        if not tested:
-            raise ValueError(f"{test_root}: none of its trials could be read: {skipped}")
-        parts = split_trials(readable(train_root), shares={"images": 0.5, "unpaired": 0.5})
-        parts["test"] = tested
-    digests = {part: {t.name: format.digest(t) for t in parts[part]} for part in PARTS}
-    learnt = {digest for part in ("images", "unpaired") for digest in digests[part].values()}
-    if leaked := [name for name, digest in digests["test"].items() if digest in learnt]:
-        warnings.warn(
-            f"the test folder holds trials that are learnt from as well: {', '.join(leaked)}; "
-            "errors on them are not errors on new motion",
-            stacklevel=2,
-        )
-    counts["test"] = max(n_test, MIN_TEST_FRAMES_PER_TRIAL * len(parts["test"]))
-
-    cameras = CameraSpread(elevation_mean=camera_elevation)
+    parts, digests = _parts(root, train_root, test_root)
+    counts = {"images": n_unlabelled, "unpaired": n_unpaired}
+    counts["test"] = max(n_test, MIN_TEST_FRAMES * len(parts["test"]))
     short = min(frames_per_clip, SHORT_CLIP_FRAMES)
     lengths = {"images": frames_per_clip, "unpaired": short, "test": short}
-    clips = {
-        part: _clips(parts[part], motions, n=counts[part], length=lengths[part], seed=(seed, part))
-        for part in PARTS
-    }
-
-    def labelled(part: str, description: str) -> LabelledSet:
-        # Clips are numbered through the parts: a number stands for one clip of the whole data set.
-        return _film_labelled(
-            *clips[part],
-            first_clip=sum(len(clips[other][0]) for other in PARTS[: PARTS.index(part)]),
-            image_size=image_size,
-            difficulty=difficulty,
-            cameras=cameras,
-            seed=(seed, part),
-            progress=progress,
-            description=description,
-        )
-
-    ceiling = labelled("images", "unlabelled pictures")
-    unpaired = [
-        project_only(group, image_size=image_size, seed=film_seed, cameras=cameras)
-        for film_seed, group, _ in _by_length(clips["unpaired"][0], seed=(seed, "unpaired"))
-    ]
-    # b̄ of the bone-length loss, from the bodies of the unpaired part.
-    skeleton = with_measured_bones(HUMAN_17, torch.cat([shot.poses_3d for shot in unpaired]))
-    provenance: dict[str, Any] = {
-        **format.facts,
-        "split": {part: [trial.name for trial in parts[part]] for part in PARTS},
-        "subjects": {part: sorted({t.subject for t in parts[part]}) for part in PARTS},
-        "activities": {part: dict(Counter(t.activity for t in parts[part])) for part in PARTS},
-        "sha256": digests,
-        "skipped": skipped,
-        "also_learnt_from": leaked,
-        "counts": counts,
-        "image_size": image_size,
-        "clips": {part: len(clips[part][0]) for part in PARTS},
-        "frames_per_clip": lengths,
-        "difficulty": difficulty,
-        "camera_elevation": camera_elevation,
-        "seed": seed,
-    }
-    return PoseDataset(
-        name=format.name,
-        skeleton=skeleton,
-        unlabelled=ImageSet(images=ceiling.images, sequence=ceiling.sequence),
-        unpaired=torch.cat([shot.poses_2d for shot in unpaired]),
-        test=labelled("test", "test pictures"),
-        ceiling=ceiling,
-        provenance=provenance,
+    return film_parts(
+        "cmu",
+        {p: (_cut(parts[p], n, lengths[p], (seed, p)), n) for p, n in counts.items()},
+        model=HUMAN,
+        cameras=CameraSpread(elevation_mean=camera_elevation),
+        image_size=image_size,
+        difficulty=difficulty,
+        progress=progress,
+        provenance={
+            "source": "CMU Graphics Lab Motion Capture Database",
+            "acknowledgement": ACKNOWLEDGEMENT,
+            "split": {part: [r.name for r in rs] for part, rs in parts.items()},
+            "subjects": {part: sorted({r.subject for r in rs}) for part, rs in parts.items()},
+            "activities": {p: dict(Counter(r.activity for r in rs)) for p, rs in parts.items()},
+            "sha256": digests,
+            "counts": counts,
+            "frames_per_clip": lengths,
+            "seed": seed,
+        },
     )
-
-
-Seed = tuple[int, str]
-
-
-def _derived_seed(*parts: int | str) -> int:
-    """One seed for one purpose: different words give unrelated streams."""
-    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:4], "big")
-
-
-def _clips(
-    trials: Sequence[Recording],
-    motions: Mapping[Recording, Tensor],
-    *,
-    n: int,
-    length: int,
-    seed: Seed,
-) -> tuple[list[Float[Tensor, "_ P 3"]], list[str]]:
-    """``n`` frames in clips, as many from each trial, and what the person does in each clip."""
-    generator = torch.Generator().manual_seed(_derived_seed(*seed, "clips"))
-    clips: list[Tensor] = []
-    activities: list[str] = []
-    for i, trial in enumerate(trials):
-        share = n // len(trials) + (i < n % len(trials))
-        if not share:
-            continue
-        points = lower_to_floor(motions[trial])
-        frames = clip_frames(
-            len(points), n_images=share, frames_per_clip=length, generator=generator
-        )
-        clips += [points[indices] for indices in frames]
-        activities += [trial.activity] * len(frames)
-    return clips, activities
-
-
-def _by_length(
-    clips: Sequence[Float[Tensor, "_ P 3"]], *, seed: Seed
-) -> list[tuple[int, Float[Tensor, "C _ P 3"], list[int]]]:
-    """Clips of equal length together: a seed, the stack, and their numbers among all."""
-    lengths = [len(clip) for clip in clips]
-    groups = []
-    for length in sorted(set(lengths)):
-        numbers = [i for i, n in enumerate(lengths) if n == length]
-        stack = torch.stack([clips[i] for i in numbers])
-        groups.append((_derived_seed(*seed, "film", length), stack, numbers))
-    return groups
-
-
-def _film_labelled(
-    clips: Sequence[Float[Tensor, "_ P 3"]],
-    activities: Sequence[str],
-    *,
-    first_clip: int,
-    image_size: int,
-    difficulty: Difficulty,
-    cameras: CameraSpread,
-    seed: Seed,
-    progress: bool,
-    description: str,
-) -> LabelledSet:
-    """Film clips of several lengths; pictures come back clip by clip, as the clips stand."""
-    images, shots, clip_of = [], [], []
-    for film_seed, stack, numbers in _by_length(clips, seed=seed):
-        shot = film(
-            stack,
-            image_size=image_size,
-            seed=film_seed,
-            difficulty=difficulty,
-            cameras=cameras,
-            progress=progress,
-            description=description,
-        )
-        assert shot.images is not None
-        images.append(shot.images)
-        shots.append(shot)
-        clip_of.append(torch.tensor(numbers)[shot.sequence])
-    clip = torch.cat(clip_of)
-    order = clip.argsort(stable=True)
-    return LabelledSet(
-        images=torch.cat(images)[order],
-        sequence=clip[order] + first_clip,
-        poses_2d=torch.cat([shot.poses_2d for shot in shots])[order],
-        poses_3d=torch.cat([shot.poses_3d for shot in shots])[order],
-        activity=tuple(activities[int(i)] for i in clip[order]),
-    )
-
-
-__all__ = [
-    "MIN_TEST_FRAMES_PER_TRIAL",
-    "SPLIT_SHARES",
-    "Recording",
-    "RecordingFormat",
-    "clip_frames",
-    "floor_height",
-    "load_recordings",
-    "lower_to_floor",
-    "split_trials",
-]
