@@ -7,8 +7,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from selfpose.synthetic.cones import hsv_to_rgb
-from selfpose.synthetic.sampling import Sampler, single_thread
+from selfpose.synthetic.sampling import Sampler, hsv_to_rgb, single_thread
 
 Difficulty = Literal["none", "plain", "structured", "cluttered"]
 DIFFICULTIES: tuple[str, ...] = get_args(Difficulty)

@@ -44,14 +44,9 @@ class Part:
 def both_sides(*parts: Part) -> tuple[Part, ...]:
     """The parts of the left side, then of the right: a star stands for ``left_`` or ``right_``."""
     return tuple(
-        replace(
-            part,
-            name=side + part.name,
-            start=part.start.replace("*", side),
-            end=part.end.replace("*", side),
-        )
-        for side in ("left_", "right_")
-        for part in parts
+        replace(p, name=s + p.name, start=p.start.replace("*", s), end=p.end.replace("*", s))
+        for s in ("left_", "right_")
+        for p in parts
     )
 
 
@@ -77,10 +72,15 @@ def select(looks: _Looks, index: Int[Tensor, " B"]) -> _Looks:
     return replace(looks, **{name: value[index] for name, value in vars(looks).items()})
 
 
-def by_part(looks: Iterable[tuple[Tensor, Tensor, Tensor, Tensor]]) -> dict[str, Tensor]:
-    """The fields of an appearance from (inner, outer, split, build) of each part in turn."""
-    columns = [torch.stack(column, dim=1) for column in zip(*looks, strict=True)]
-    return dict(zip(("inner", "outer", "split", "build"), columns, strict=True))
+Look = tuple[Tensor, Tensor, Tensor, Tensor]  # inner, outer, split and build of a part
+
+
+def by_part(parts: Iterable[Part], looks: Mapping[str, Look], default: Look) -> dict[str, Tensor]:
+    """The fields of an appearance; ``looks`` names parts without their side."""
+    names = [part.name.removeprefix("left_").removeprefix("right_") for part in parts]
+    columns = zip(*(looks.get(name, default) for name in names), strict=True)
+    stacked = [torch.stack(column, dim=1) for column in columns]
+    return dict(zip(("inner", "outer", "split", "build"), stacked, strict=True))
 
 
 @dataclass(frozen=True)
@@ -116,21 +116,12 @@ Named = Callable[[str], Float[Tensor, "B 3"]]  # points by name
 class Model:
     """A kind of body, as the drawing needs it.
 
-    Parameters
-    ----------
-    points
-        Names of the P points that a body is drawn from; they begin with the skeleton's joints.
-    frames
-        The frames that parts name, as the directions right and down of their axes; down is kept,
-        right made perpendicular.
-    sample_appearance
-        A number of bodies and a ``seed`` → how they look.
-    paint
-        Appearance and a surface → RGB before light.
-    reference_mm
-        Mean distance of the root and the top, as cameras see it: it sets the scale of pictures.
-    centre, aim
-        Points whose mean is kept on the body's path, and whose mean height the camera looks at.
+    It is drawn from named ``points``, the skeleton's joints first. ``frames`` gives the frames that
+    parts name by their directions right and down; down is kept, right made perpendicular.
+    ``sample_appearance`` takes a number of bodies and a ``seed``; ``paint`` gives RGB before light.
+    ``reference_mm`` is the mean distance of the root and the top, as cameras see it: it sets the
+    scale of pictures. The mean of the points ``centre`` is kept on the body's path, and the camera
+    looks at the mean height of the points ``aim``.
     """
 
     skeleton: Skeleton
@@ -154,25 +145,6 @@ class Light:
     direction: Float[Tensor, "n 3"]
     ambient: Float[Tensor, "n 3"]
     lamp: Float[Tensor, "n 3"]
-
-
-def hsv_to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
-    """Colours from hue, saturation and value in [0, 1]: (...,) each → (..., 3).
-
-    >>> hsv_to_rgb(torch.tensor(1 / 3), torch.tensor(1.0), torch.tensor(0.5))
-    tensor([0.0000, 0.5000, 0.0000])
-    """
-    k = (torch.tensor([5.0, 3.0, 1.0]) + 6 * hue[..., None]) % 6
-    ramp = torch.minimum(k, 4 - k).clamp(0, 1)
-    return value[..., None] * (1 - saturation[..., None] * ramp)
-
-
-Range = tuple[float, float]
-
-
-def sample_colours(s: Sampler, hue: Range, saturation: Range, value: Range) -> Tensor:
-    """RGB colours whose hue, saturation and value lie in these ranges: (n, 3)."""
-    return hsv_to_rgb(s.uniform(*hue), s.uniform(*saturation), s.uniform(*value))
 
 
 def sample_lights(n: int, *, seed: int) -> Light:
@@ -347,8 +319,7 @@ def _shade(
     offset = offset - of(cones.start)[:, :2]
     m, axis = of(cones.undo), of(cones.axis)
     xy = (m[:, :2, :2] @ offset[..., None])[..., 0]
-    x, y = xy.unbind(-1)
-    t, q = _meet(x, y, axis.unbind(-1), of(cones.radius), of(cones.taper))
+    t, q = _meet(xy[:, 0], xy[:, 1], axis.unbind(-1), of(cones.radius), of(cones.taper))
     outward = torch.cat([xy - t[:, None] * axis[:, :2], -q.clamp(min=0).sqrt()[:, None]], dim=-1)
     normal = normalize((m.mT @ outward[..., None])[..., 0], dim=-1)
     own = (axes[image, _table(model)["frame"][part]] @ normal[..., None])[..., 0]

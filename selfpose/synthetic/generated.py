@@ -1,7 +1,6 @@
 """The generated data sets: drawn bodies in motion that need no download and have every label."""
 
 from dataclasses import replace
-from functools import partial
 
 import torch
 
@@ -37,9 +36,11 @@ GENERATED: dict[str, tuple[Model, Motions, CameraSpread]] = {
 }
 
 
-def _same_seed(seed: int, length: int) -> int:
-    """Of films of any length."""
-    return seed
+def _clips(motions: Motions, n: int, length: int, motion_seed: int, film_seed: int) -> Clips:
+    """Clips of so many frames each, for n pictures."""
+    moved = motions.sample(n_clips=-(-n // length), n_frames=length * FRAME_STEP, seed=motion_seed)
+    points = list(moved.points[:, ::FRAME_STEP])
+    return Clips(points, list(moved.activity), lambda _: film_seed)
 
 
 def load_embedded(
@@ -57,23 +58,11 @@ def load_embedded(
 ) -> PoseDataset:
     """Make the three parts from disjoint clips, individuals, cameras and backgrounds.
 
-    Parameters
-    ----------
-    body
-        What is drawn: ``human``, ``hand``, ``quadruped`` or ``machine`` (a desk lamp).
-    image_size
-        Side of the square pictures, px: 64 to 128 is what the bodies are made for.
-    n_unlabelled, n_unpaired, n_test
-        Pictures to learn from, 2D poses of other individuals, pictures to test on.
-    frames_per_clip
-        Pictures of one static camera. Unpaired poses and test pictures come from shorter clips, so
-        that they hold more individuals.
-    difficulty
-        Of the backgrounds: none, plain, structured or cluttered.
-    camera_elevation
-        Mean elevation of the cameras, degrees; positive looks down.
-    seed
-        The same seed gives the same data, bit by bit.
+    ``body`` is what is drawn: ``human``, ``hand``, ``quadruped`` or ``machine`` (a desk lamp), made
+    for pictures of 64 to 128 px. ``frames_per_clip`` pictures are of one static camera; unpaired
+    poses and test pictures come from shorter clips, so that they hold more individuals.
+    ``difficulty`` of the backgrounds is none, plain, structured or cluttered; ``camera_elevation``
+    is the mean, in degrees, positive looks down. The same seed gives the same data, bit by bit.
     """
     model, motions, cameras = GENERATED[body]
     draw = torch.Generator().manual_seed(seed)
@@ -81,13 +70,10 @@ def load_embedded(
     short = min(16, frames_per_clip)
     lengths = {"unlabelled": frames_per_clip, "unpaired": short, "test": short}
     counts = (n_unlabelled, n_unpaired, n_test)
-    parts = {}
-    for k, (part, n) in enumerate(zip(lengths, counts, strict=True)):
-        clips = motions.sample(
-            n_clips=-(-n // lengths[part]), n_frames=lengths[part] * FRAME_STEP, seed=seeds[2 * k]
-        )
-        points = list(clips.points[:, ::FRAME_STEP])
-        parts[part] = Clips(points, list(clips.activity), partial(_same_seed, seeds[2 * k + 1])), n
+    parts = {
+        part: (_clips(motions, n, lengths[part], *seeds[2 * k : 2 * k + 2]), n)
+        for k, (part, n) in enumerate(zip(lengths, counts, strict=True))
+    }
     return film_parts(
         "embedded" if body == "human" else body,
         parts,

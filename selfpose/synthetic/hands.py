@@ -14,17 +14,9 @@ from torch.nn.functional import normalize
 
 from selfpose.camera import elevation_rotation
 from selfpose.skeleton import FINGERS, HAND_21
-from selfpose.synthetic.cones import (
-    Appearance,
-    Model,
-    Part,
-    Surface,
-    by_part,
-    hsv_to_rgb,
-    sample_colours,
-)
+from selfpose.synthetic.cones import Appearance, Model, Part, Surface, by_part
 from selfpose.synthetic.kinematics import roll_rotation, turned
-from selfpose.synthetic.sampling import ClipSampler, Motions, Number, Sampler
+from selfpose.synthetic.sampling import ClipSampler, Motions, Sampler, full_controls, hsv_to_rgb
 
 HAND_POINTS: tuple[str, ...] = (*HAND_21.joints, "cuff", *(f"{f}_nail" for f in FINGERS))
 
@@ -54,7 +46,7 @@ _FOREARM = 52.0
 
 # Gestures: how far index, middle, ring and little finger are bent at the palm, then how far they
 # are curled beyond it; the thumb across the palm and curled; how far the fingers are spread.
-GESTURES: dict[str, tuple[Number, ...]] = {
+GESTURES = {
     "open": (0, 0, 0, 0, 0, 0, 0, 0, 0.05, 0, 0.9),
     "flat": (0, 0, 0, 0, 0, 0, 0, 0, 0.25, 0.1, 0),
     "fist": (1, 1, 1, 1, 1, 1, 1, 1, 0.9, 0.75, 0.3),
@@ -186,14 +178,15 @@ def _finger(k: int, turn: Tensor, gesture: Tensor) -> tuple[list[Tensor], Tensor
     return ways, frame[..., 2]
 
 
-def pose(c: _Controls, hands: Hands, _: ClipSampler) -> Tensor:
-    """Forward kinematics: (n, T, 27, 3) ``HAND_POINTS``, mm, the forearm upright in the mean."""
-    tilt, yaw, flexion, deviation = map(torch.as_tensor, (c.tilt, c.yaw, c.flexion, c.deviation))
-    lean = tilt.norm(dim=-1, keepdim=True).clamp(min=1e-6)
-    tilt = tilt * (_limited(lean, FOREARM_TILT) / lean)
-    arm = turned(yaw, tilt[..., 0], tilt[..., 1])
-    turn = arm @ elevation_rotation(_limited(flexion, WRIST_LIMITS["flexion"]))
-    turn = turn @ roll_rotation(_limited(deviation, WRIST_LIMITS["deviation"]))
+def pose(told: _Controls, hands: Hands, d: ClipSampler) -> Float[Tensor, "n T 27 3"]:
+    """Forward kinematics: ``HAND_POINTS``, mm, the forearm upright in the mean."""
+    c = full_controls(told, d, gesture=(11,), tilt=(2,))
+    lean = c.tilt.norm(dim=-1, keepdim=True).clamp(min=1e-6)
+    tilt = c.tilt * (_limited(lean, FOREARM_TILT) / lean)
+    arm = turned(c.yaw, tilt[..., 0], tilt[..., 1])
+    flexion = _limited(c.flexion, WRIST_LIMITS["flexion"])
+    turn = arm @ elevation_rotation(flexion)
+    turn = turn @ roll_rotation(_limited(c.deviation, WRIST_LIMITS["deviation"]))
     bases = hands.bases @ turn.mT
     bases = bases.expand(*turn.shape[:2], 5, 3)
     wrist = torch.zeros_like(bases[..., 0, :])
@@ -231,17 +224,11 @@ def _finger_parts(finger: str) -> tuple[Part, ...]:
     )
 
 
+_WRIST_END = "0.75 wrist + 0.15 middle_1 + 0.1 ring_1"
 PARTS: tuple[Part, ...] = (
     Part("cuff", "0.75 cuff + 0.25 wrist", "cuff", (26, 28), "palm", 1.2),
     Part("forearm", "wrist", "0.8 cuff + 0.2 wrist", (19, 21), "palm", 1.3),
-    Part(
-        "palm",
-        "0.75 wrist + 0.15 middle_1 + 0.1 ring_1",
-        "0.55 middle_1 + 0.25 ring_1 + 0.2 wrist",
-        (14, 14.5),
-        "palm",
-        2.3,
-    ),
+    Part("palm", _WRIST_END, "0.55 middle_1 + 0.25 ring_1 + 0.2 wrist", (14, 14.5), "palm", 2.3),
     Part("web", "0.8 thumb_2 + 0.2 index_1", "0.75 index_1 + 0.25 wrist", (9, 10), "palm"),
     *(part for finger in FINGERS for part in _finger_parts(finger)),
 )
@@ -259,17 +246,13 @@ def sample_skin(n: int, *, seed: int) -> Appearance:
     nail = torch.lerp(back, torch.tensor([0.98, 0.82, 0.8]), 0.55)
     painted = hsv_to_rgb(s.uniform(0.85, 1.1) % 1, s.uniform(0.5, 0.95), s.uniform(0.35, 0.95))
     nail = torch.where(s.chance(0.25, 1), painted, nail)
-    sleeve = sample_colours(s, (0.0, 1.0), (0.1, 0.85), (0.15, 0.95))
+    sleeve = s.colours((0.0, 1.0), (0.1, 0.85), (0.15, 0.95))
     girth, never = s.factor(0.08, clip=(-1.5, 2)), torch.full((n,), 2.0)
 
-    def look(part: Part) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        if part.name == "cuff":
-            return sleeve, sleeve, never, girth
-        if part.name.endswith("nail"):
-            return nail, nail, never, girth
-        return (palm if part.frame else back), back, never, girth
-
-    return Appearance(**by_part(map(look, PARTS)))
+    looks = {part.name: (palm, back, never, girth) for part in PARTS if part.frame}
+    looks |= {f"{finger}_nail": (nail, nail, never, girth) for finger in FINGERS}
+    looks["cuff"] = (sleeve, sleeve, never, girth)
+    return Appearance(**by_part(PARTS, looks, (back, back, never, girth)))
 
 
 def _paint(looks: Appearance, at: Surface) -> Float[Tensor, "N 3"]:

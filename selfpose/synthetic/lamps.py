@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from selfpose.skeleton import MACHINE
-from selfpose.synthetic.cones import Appearance, Model, Part, by_part, sample_colours
+from selfpose.synthetic.cones import Appearance, Model, Part, by_part
 from selfpose.synthetic.sampling import ClipSampler, Motions, Sampler, full_controls
 
 LAMP_POINTS: tuple[str, ...] = (*MACHINE.joints, "bulb")
@@ -167,28 +167,24 @@ PARTS: tuple[Part, ...] = (
 def sample_lamp_looks(n: int, *, seed: int) -> Appearance:
     """Draw n lamps' paint, metal, light and thickness; the same seed gives the same lamps."""
     s = Sampler(torch.Generator().manual_seed(seed), n)
-    paint = sample_colours(s, (0.0, 1.0), (0.45, 0.95), (0.3, 0.95))
+    paint = s.colours((0.0, 1.0), (0.45, 0.95), (0.3, 0.95))
     enamel = s.uniform(0.1, 0.95, 1).expand(n, 3)
     paint = torch.where(s.chance(0.25, 1), enamel, paint)
-    metal = sample_colours(s, (0.05, 0.65), (0.0, 0.12), (0.3, 0.8))
+    metal = s.colours((0.05, 0.65), (0.0, 0.12), (0.3, 0.8))
     dark = metal * s.uniform(0.3, 0.6, 1)
     second = torch.where(s.chance(0.5, 1), paint, metal)
-    knob = sample_colours(s, (0.0, 1.0), (0.5, 1.0), (0.6, 1.0))
+    knob = s.colours((0.0, 1.0), (0.5, 1.0), (0.6, 1.0))
     # The light is warm or cold, and brighter than anything painted.
     warm, cold = torch.tensor([1.0, 0.9, 0.6]), torch.tensor([0.95, 0.98, 1.0])
     glow = 1.45 * torch.lerp(warm, cold, s.uniform(0.0, 1.0, 1))
     never = torch.full((n,), 2.0)
     band = torch.where(s.chance(0.4), s.uniform(0.6, 0.85), never)
     girth = s.factor(0.1, clip=(-1.5, 2))
-    colour = {"bulb": glow, "knob": knob, "cap": paint, "foot": paint}
-    colour |= dict.fromkeys(("elbow", "neck", "counterweight", "tail"), dark)
-
-    def look(part: Part) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        if part.name == "shade":
-            return paint, second, band, girth
-        return colour.get(part.name, second), colour.get(part.name, second), never, girth
-
-    return Appearance(**by_part(map(look, PARTS)))
+    colours = {"bulb": glow, "knob": knob, "cap": paint, "foot": paint}
+    colours |= dict.fromkeys(("elbow", "neck", "counterweight", "tail"), dark)
+    looks = {name: (colour, colour, never, girth) for name, colour in colours.items()}
+    looks["shade"] = (paint, second, band, girth)
+    return Appearance(**by_part(PARTS, looks, (second, second, never, girth)))
 
 
 LAMP = Model(

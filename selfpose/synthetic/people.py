@@ -16,18 +16,9 @@ from torch.nn.functional import normalize
 
 from selfpose.camera import azimuth_rotation
 from selfpose.skeleton import HUMAN_17
-from selfpose.synthetic.cones import (
-    Appearance,
-    Model,
-    Part,
-    Surface,
-    both_sides,
-    by_part,
-    hsv_to_rgb,
-    sample_colours,
-)
+from selfpose.synthetic.cones import Appearance, Model, Named, Part, Surface, both_sides, by_part
 from selfpose.synthetic.kinematics import along, turned, two_bone_ik
-from selfpose.synthetic.sampling import FPS, ClipSampler, Sampler, full_controls
+from selfpose.synthetic.sampling import FPS, ClipSampler, Sampler, full_controls, hsv_to_rgb
 
 # The 17 joints, and five more points that tell front from back.
 FIGURE_POINTS: tuple[str, ...] = (
@@ -267,8 +258,7 @@ _CHEST, _HEAD = (torch.tensor([part.frame == name for part in PARTS]) for name i
 
 @dataclass(frozen=True, kw_only=True)
 class Clothes(Appearance):
-    """How n people look: a limb's colours lie towards its start and end, the chest's in front and
-    behind, the head's are face and hair.
+    """How n people look; colours: limbs towards start and end, chest and head in front and behind.
 
     ``front_width`` is the half-width of the mark on the shirt's front, as the sine of the angle
     from straight ahead (0: none); ``hairline`` how far the hair comes forward; ``stripes`` the
@@ -283,7 +273,6 @@ class Clothes(Appearance):
 def sample_clothes(n: int, *, seed: int) -> Clothes:
     """Draw n people's clothes, hair, skin and build; the same seed gives the same people."""
     s = Sampler(torch.Generator().manual_seed(seed), n)
-
     never = torch.full((n,), 2.0)
     tone = s.uniform(0.0, 1.0)
     pale, dark = torch.tensor([0.93, 0.76, 0.66]), torch.tensor([0.38, 0.24, 0.17])
@@ -291,7 +280,7 @@ def sample_clothes(n: int, *, seed: int) -> Clothes:
     hair = hsv_to_rgb(s.uniform(0.03, 0.13), s.uniform(0.3, 0.8), s.uniform(0.06, 0.5) ** 1.2)
     grey = s.chance(0.15)
     hair = torch.where(grey[:, None], s.uniform(0.35, 0.85)[:, None].expand(n, 3), hair)
-    shirt = sample_colours(s, (0.0, 1.0), (0.05, 0.85), (0.25, 0.95))
+    shirt = s.colours((0.0, 1.0), (0.05, 0.85), (0.25, 0.95))
     # The mark on the front must stand out: another hue, and darker on light shirts.
     value = torch.where(shirt.mean(-1) > 0.5, s.uniform(0.08, 0.35), s.uniform(0.75, 1.0))
     front = hsv_to_rgb(s.uniform(0.0, 1.0), s.uniform(0.0, 0.8), value)
@@ -299,32 +288,29 @@ def sample_clothes(n: int, *, seed: int) -> Clothes:
     kind = torch.multinomial(torch.tensor([0.15, 0.35, 0.3, 0.2]), n, True, generator=s.generator)
     front_width = torch.where(kind == 1, s.uniform(0.55, 0.8), s.uniform(0.2, 0.4))
     front_width = front_width.masked_fill(kind == 0, 0.0).masked_fill(kind == 3, 1.5)
-    denim = sample_colours(s, (0.55, 0.68), (0.2, 0.7), (0.12, 0.5))
-    cloth = sample_colours(s, (0.0, 1.0), (0.0, 0.7), (0.1, 0.75))
+    denim = s.colours((0.55, 0.68), (0.2, 0.7), (0.12, 0.5))
+    cloth = s.colours((0.0, 1.0), (0.0, 0.7), (0.1, 0.75))
     trousers = torch.where(s.chance(0.5)[:, None], denim, cloth)
-    shoes = sample_colours(s, (0.0, 1.0), (0.0, 0.5), (0.05, 0.9))
+    shoes = s.colours((0.0, 1.0), (0.0, 0.5), (0.05, 0.9))
     # Where sleeves and trouser legs end, in bones from the trunk.
     sleeve = torch.where(s.chance(0.45), s.uniform(0.35, 0.9), s.uniform(1.75, 2.2))
     leg = torch.where(s.chance(0.25), s.uniform(0.75, 1.1), torch.full((n,), 2.2))
     girth = s.factor(0.1, clip=(-1.6, 2))
     belly = girth * s.factor(0.07, clip=(-1.5, 2))
     bony = torch.ones(n)
-    looks = {  # inner and outer colour, where the one gives way, thickness
+    looks = {
         "pelvis": (trousers, shirt, s.uniform(0.25, 0.8), belly),
         "chest": (front, shirt, never, belly),
-        "neck": (skin, skin, never, bony),
         "head": (skin, hair, never, bony),
-        "nose": (skin, skin, never, bony),
         "collar": (shirt, shirt, never, girth),
         "upper_arm": (shirt, skin, sleeve, girth),
         "forearm": (shirt, skin, sleeve - 1, girth),
-        "hand": (skin, skin, never, bony),
         "thigh": (trousers, skin, leg, girth),
         "shin": (trousers, skin, leg - 1, girth),
         "foot": (shoes, shoes, never, bony),
     }
     return Clothes(
-        **by_part(looks[p.name.removeprefix("left_").removeprefix("right_")] for p in PARTS),
+        **by_part(PARTS, looks, (skin, skin, never, bony)),
         front_width=front_width,
         hairline=s.uniform(-0.1, 0.25),
         stripes=torch.where(s.chance(0.25), s.uniform(0.15, 0.5), torch.zeros(n)),
@@ -342,20 +328,23 @@ def _paint(clothes: Clothes, at: Surface) -> Float[Tensor, "N 3"]:
     return colour * (1 - band * (chest & ~marked))[:, None]
 
 
+def _chest_frame(at: Named) -> tuple[Tensor, Tensor]:
+    return at("right_shoulder") - at("left_shoulder"), at("spine") - at("thorax")
+
+
+def _head_frame(at: Named) -> tuple[Tensor, Tensor]:
+    down = at("neck") - at("head")
+    return torch.linalg.cross(down, at("nose") - at("neck")), down
+
+
 HUMAN = Model(
     skeleton=HUMAN_17,
     points=FIGURE_POINTS,
     parts=PARTS,
     frames={
         "pelvis": lambda at: (at("right_hip") - at("left_hip"), at("hip") - at("spine")),
-        "chest": lambda at: (
-            at("right_shoulder") - at("left_shoulder"),
-            at("spine") - at("thorax"),
-        ),
-        "head": lambda at: (
-            torch.linalg.cross(at("neck") - at("head"), at("nose") - at("neck")),
-            at("neck") - at("head"),
-        ),
+        "chest": _chest_frame,
+        "head": _head_frame,
     },
     paint=_paint,
     sample_appearance=sample_clothes,

@@ -15,15 +15,7 @@ from torch.nn.functional import normalize
 
 from selfpose.camera import azimuth_rotation
 from selfpose.skeleton import QUADRUPED
-from selfpose.synthetic.cones import (
-    Appearance,
-    Model,
-    Part,
-    Surface,
-    both_sides,
-    by_part,
-    sample_colours,
-)
+from selfpose.synthetic.cones import Appearance, Model, Part, Surface, both_sides, by_part
 from selfpose.synthetic.kinematics import along, step_cycle, turned, two_bone_ik
 from selfpose.synthetic.sampling import ClipSampler, Motions, Sampler, full_controls
 
@@ -77,16 +69,6 @@ class Animals:
     horse: Float[Tensor, "n 1"]  # 0 for a dog, 1 for a horse
     ear: Float[Tensor, "n 1 3"]  # direction of the right ear in the head's frame
     tail: Float[Tensor, "n 1"]  # how high it is carried, radians above the line of the back
-
-    @property
-    def front_leg(self) -> Float[Tensor, "n 1"]:
-        """From the withers to the paw, straight."""
-        return self.lengths["shoulder"] + self.lengths["forearm"] + self.lengths["front_foot"]
-
-    @property
-    def hind_leg(self) -> Float[Tensor, "n 1"]:
-        """From the pelvis to the paw, as straight as an animal stands."""
-        return 0.94 * (self.lengths["thigh"] + self.lengths["shin"] + self.lengths["hind_foot"])
 
 
 def sample_animals(s: Sampler) -> Animals:
@@ -309,8 +291,10 @@ def pose(told: _Controls, animals: Animals, d: ClipSampler) -> Float[Tensor, "n 
     """``ANIMAL_POINTS``, mm, world frame, in place."""
     c = full_controls(told, d, step=(4,), lift=(4,))
     lengths = animals.lengths
-    front_y = c.front_height * animals.front_leg + PAW_HEIGHT
-    hind_y = c.hind_height * animals.hind_leg + PAW_HEIGHT
+    front_leg = lengths["shoulder"] + lengths["forearm"] + lengths["front_foot"]
+    hind_leg = 0.94 * (lengths["thigh"] + lengths["shin"] + lengths["hind_foot"])  # as it stands
+    front_y = c.front_height * front_leg + PAW_HEIGHT
+    hind_y = c.hind_height * hind_leg + PAW_HEIGHT
     trunk = lengths["front_trunk"] + lengths["hind_trunk"]
     pitch = ((front_y - hind_y) / trunk).clamp(-0.7, 0.93).asin()
     level = torch.zeros_like(pitch)
@@ -394,11 +378,11 @@ def sample_coats(n: int, *, seed: int) -> Coats:
     """Draw n animals' coats and girth, alike on both sides; the same seed gives the same."""
     s = Sampler(torch.Generator().manual_seed(seed), n)
     never = torch.full((n,), 2.0)
-    coat = sample_colours(s, (0.03, 0.12), (0.25, 0.8), (0.12, 0.9))
+    coat = s.colours((0.03, 0.12), (0.25, 0.8), (0.12, 0.9))
     grey = s.uniform(0.12, 0.95)[:, None].expand(n, 3)
     coat = torch.where(s.chance(0.25)[:, None], grey, coat)
-    cream = sample_colours(s, (0.08, 0.13), (0.02, 0.3), (0.85, 1.0))
-    black = sample_colours(s, (0.03, 0.1), (0.1, 0.5), (0.04, 0.15))
+    cream = s.colours((0.08, 0.13), (0.02, 0.3), (0.85, 1.0))
+    black = s.colours((0.03, 0.1), (0.1, 0.5), (0.04, 0.15))
     dark_marks = (coat.mean(dim=-1) > 0.55) | s.chance(0.2)
     mark = torch.where(dark_marks[:, None], black, cream)
     mane = torch.where(s.chance(0.5)[:, None], black, coat * 0.6)
@@ -406,7 +390,7 @@ def sample_coats(n: int, *, seed: int) -> Coats:
     blaze = torch.where(s.chance(0.5), s.uniform(0.2, 0.8), never)
     girth = s.factor(0.08, clip=(-1.5, 2))
     belly = girth * s.factor(0.05, clip=(-1.5, 2))
-    looks = {  # inner and outer colour, where the one gives way, thickness
+    looks = {
         "fore_barrel": (coat, mark, never, belly),
         "hind_barrel": (coat, mark, never, belly),
         "muzzle": (coat, mark, blaze, girth),
@@ -419,14 +403,10 @@ def sample_coats(n: int, *, seed: int) -> Coats:
         "hind_foot": (black, black, never, girth),
         "ear": (coat * 0.8, mark, never, girth),
     }
-    plain = (coat, mark, never, girth)
     patches = torch.stack([s.uniform(0.8, 2.2), s.uniform(0.0, 6.28), s.uniform(-0.9, 0.5)], dim=-1)
     patches[:, 2] = torch.where(s.chance(0.5), patches[:, 2], -5.0)
     return Coats(
-        **by_part(
-            looks.get(part.name.removeprefix("left_").removeprefix("right_"), plain)
-            for part in PARTS
-        ),
+        **by_part(PARTS, looks, (coat, mark, never, girth)),
         belly=torch.where(s.chance(0.5) & ~dark_marks, s.uniform(0.35, 0.75), never),
         patches=patches,
     )

@@ -29,21 +29,12 @@ ACKNOWLEDGEMENT = (
 )
 # The end of an Acclaim bone that each point is; the others are built in `motion_to_points`. The
 # forearm is two bones, "radius" and then "wrist", whose end is the wrist joint.
-_CENTRE_BONES = {"hip": "root", "spine": "upperback", "thorax": "lowerneck"}
-_SIDE_BONES = {
-    "hip": "hipjoint",
-    "knee": "femur",
-    "ankle": "tibia",
-    "shoulder": "clavicle",
-    "elbow": "humerus",
-    "wrist": "wrist",
-    "toe": "toes",
-    "hand": "fingers",
-}
-BONE_ENDS = _CENTRE_BONES | {
+_SIDE_POINTS = ["hip", "knee", "ankle", "shoulder", "elbow", "wrist", "toe", "hand"]
+_SIDE_BONES = ["hipjoint", "femur", "tibia", "clavicle", "humerus", "wrist", "toes", "fingers"]
+BONE_ENDS = {"hip": "root", "spine": "upperback", "thorax": "lowerneck"} | {
     f"{side}_{point}": side[0] + bone
     for side in ("left", "right")
-    for point, bone in _SIDE_BONES.items()
+    for point, bone in zip(_SIDE_POINTS, _SIDE_BONES, strict=True)
 }
 CROWN_OF_HEAD_BONE = 0.5  # the head bone ends inside the skull; the crown lies half of it further
 NOSE_MM = 110.0  # from the middle of the head to the tip of the nose
@@ -83,6 +74,10 @@ class Recording:
     asf: Path
     amc: Path
 
+    def digest(self) -> str:
+        """SHA-256 of both files."""
+        return hashlib.sha256(self.asf.read_bytes() + self.amc.read_bytes()).hexdigest()
+
 
 def find_recordings(folder: str | Path) -> tuple[Recording, ...]:
     """Every motion under a folder, sorted by name, with the skeleton that it needs.
@@ -102,8 +97,7 @@ def find_recordings(folder: str | Path) -> tuple[Recording, ...]:
     for amc in motions:
         beside = [path for path in skeletons if path.parent == amc.parent]
         subject = amc.stem.split("_")[0]
-        namesakes = ([p for p in paths if p.stem == subject] for paths in (beside, skeletons))
-        near, far = namesakes
+        near, far = ([p for p in ps if p.stem == subject] for ps in (beside, skeletons))
         asf = next((paths[0] for paths in (near, beside, far) if len(paths) == 1), None)
         if asf is None:
             raise ValueError(f"{amc}: no skeleton goes with it; put {subject}.asf beside it")
@@ -278,12 +272,7 @@ def _parts(
         assert test_root is not None
         parts = split_recordings(find_recordings(train_root), {"images": 0.5, "unpaired": 0.5})
         parts["test"] = find_recordings(test_root)
-    digests = {
-        part: {
-            r.name: hashlib.sha256(r.asf.read_bytes() + r.amc.read_bytes()).hexdigest() for r in rs
-        }
-        for part, rs in parts.items()
-    }
+    digests = {part: {r.name: r.digest() for r in rs} for part, rs in parts.items()}
     learnt = {*digests["images"].values(), *digests["unpaired"].values()}
     if leaked := [name for name, digest in digests["test"].items() if digest in learnt]:
         raise ValueError(
@@ -309,24 +298,13 @@ def load_cmu(
 ) -> PoseDataset:
     """Recorded motion as pictures, unpaired 2D poses and a labelled test set.
 
-    The parts come from disjoint sets of recordings, and have their own cameras, clothes and
-    backgrounds. Every recording of a part gives it the same number of frames. Options that are
-    not named here are those of :func:`selfpose.synthetic.generated.load_embedded`.
-
-    Parameters
-    ----------
-    root
-        One folder whose recordings are split in three (:func:`split_recordings`).
-    train_root, test_root
-        Instead of ``root``: every recording of ``test_root`` is tested on, those of ``train_root``
-        are split between pictures and unpaired poses.
-    n_test
-        Test pictures; more where that would be less than four for a recording.
-    frames_per_clip
-        Most pictures that share a camera, a background and clothes; short recordings give fewer,
-        and so do test pictures and unpaired poses, which are to hold many cameras.
-    seed
-        Of cameras, appearances and backgrounds; the split does not depend on it.
+    The parts come from disjoint sets of recordings, as many frames from each, and have their own
+    cameras, clothes and backgrounds. ``root`` is one folder whose recordings are split in three
+    (:func:`split_recordings`, whatever the seed); or else every recording of ``test_root`` is
+    tested on, and those of ``train_root`` are split between pictures and unpaired poses. ``n_test``
+    grows where it would be less than four for a recording, and short recordings give clips of less
+    than ``frames_per_clip``. All else is as in
+    :func:`selfpose.synthetic.generated.load_embedded`.
     """
     parts, digests = _parts(root, train_root, test_root)
     counts = {"images": n_unlabelled, "unpaired": n_unpaired}

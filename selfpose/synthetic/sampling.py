@@ -14,6 +14,7 @@ from torch import Tensor
 
 FPS = 30.0
 Number = int | float
+Range = tuple[Number, Number]
 
 
 @contextmanager
@@ -40,6 +41,17 @@ def weights(total: str) -> dict[str, float]:
     return {name: float(f"{sign}{number or 1}") for sign, number, name in terms}
 
 
+def hsv_to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
+    """Colours from hue, saturation and value in [0, 1]: (...,) each → (..., 3).
+
+    >>> hsv_to_rgb(torch.tensor(1 / 3), torch.tensor(1.0), torch.tensor(0.5))
+    tensor([0.0000, 0.5000, 0.0000])
+    """
+    k = (torch.tensor([5.0, 3.0, 1.0]) + 6 * hue[..., None]) % 6
+    ramp = torch.minimum(k, 4 - k).clamp(0, 1)
+    return value[..., None] * (1 - saturation[..., None] * ramp)
+
+
 class Sampler:
     """Random numbers for a batch of things: every result is (\\*batch, \\*shape)."""
 
@@ -49,16 +61,20 @@ class Sampler:
     def uniform(self, low: Number, high: Number, *shape: int) -> Tensor:
         return low + (high - low) * torch.rand(*self.batch, *shape, generator=self.generator)
 
-    def normal(self, sd: Number, *shape: int, clip: tuple[Number, Number] = (-2.5, 2.5)) -> Tensor:
+    def normal(self, sd: Number, *shape: int, clip: Range = (-2.5, 2.5)) -> Tensor:
         return sd * torch.randn(*self.batch, *shape, generator=self.generator).clamp(*clip)
 
-    def factor(self, sd: Number, *shape: int, clip: tuple[Number, Number] = (-2.0, 2.0)) -> Tensor:
+    def factor(self, sd: Number, *shape: int, clip: Range = (-2.0, 2.0)) -> Tensor:
         """Log-normal factors about 1."""
         return self.normal(sd, *shape, clip=clip).exp()
 
     def chance(self, p: float | Tensor, *shape: int) -> Tensor:
         """True with probability p."""
         return torch.rand(*self.batch, *shape, generator=self.generator) < p
+
+    def colours(self, hue: Range, saturation: Range, value: Range) -> Tensor:
+        """RGB, (\\*batch, 3)."""
+        return hsv_to_rgb(self.uniform(*hue), self.uniform(*saturation), self.uniform(*value))
 
 
 class ClipSampler(Sampler):

@@ -1,5 +1,7 @@
 """Films of every body: static cameras of one scale, true labels, framing, cover, backgrounds."""
 
+from functools import cache
+
 import pytest
 import torch
 
@@ -7,7 +9,6 @@ from selfpose.synthetic.generated import FRAME_STEP, GENERATED
 from selfpose.synthetic.studio import CameraSpread, Footage, film, project_only
 
 FRAMES, SIZE = 48, 64
-_FILMS: dict[str, tuple[torch.Tensor, Footage]] = {}
 
 
 def look(body: str) -> dict:
@@ -15,15 +16,14 @@ def look(body: str) -> dict:
     return {"model": model, "cameras": cameras}
 
 
+@cache
 def filmed(body: str) -> tuple[torch.Tensor, Footage]:
     """A clip of every activity: (clips, frames, P, 3) points before, and their film."""
-    if body not in _FILMS:
-        motions = GENERATED[body][1]
-        n = len(tuple(motions.activities))
-        points = motions.sample(n_clips=n, n_frames=FRAMES * FRAME_STEP, seed=7).points
-        points = points[:, ::FRAME_STEP]
-        _FILMS[body] = points, film(points, image_size=SIZE, seed=8, **look(body))
-    return _FILMS[body]
+    motions = GENERATED[body][1]
+    n = len(tuple(motions.activities))
+    points = motions.sample(n_clips=n, n_frames=FRAMES * FRAME_STEP, seed=7).points
+    points = points[:, ::FRAME_STEP]
+    return points, film(points, image_size=SIZE, seed=8, **look(body))
 
 
 @pytest.mark.parametrize("body", GENERATED)
@@ -54,10 +54,7 @@ def test_a_clips_pinhole_camera_is_static_and_of_one_scale(body: str) -> None:
 @pytest.mark.parametrize("body", GENERATED)
 def test_bodies_fill_the_picture_and_stay_inside(body: str) -> None:
     poses = filmed(body)[1].poses_2d
-    model, _, cameras = GENERATED[body]
     assert float(((poses > 0) & (poses < SIZE)).all(dim=-1).float().mean()) > 0.97
-    spans = (poses[:, model.skeleton.top] - poses[:, model.skeleton.root]).norm(dim=-1)
-    assert float(spans.mean()) / SIZE == pytest.approx(cameras.reference_share, rel=0.1)
     width = poses.amax(dim=1) - poses.amin(dim=1)
     assert 0.3 < float(width.amax(dim=-1).mean()) / SIZE < 0.75
 
@@ -88,14 +85,17 @@ def test_the_median_of_a_clip_is_its_background(body: str) -> None:
 
 
 @pytest.mark.parametrize("body", GENERATED)
-def test_every_azimuth_is_seen(body: str) -> None:
-    model, motions, _ = GENERATED[body]
+def test_every_azimuth_is_seen_and_scales_are_as_asked(body: str) -> None:
+    model, motions, cameras = GENERATED[body]
     points = motions.sample(n_clips=160, n_frames=2, seed=1).points
-    poses = project_only(points, seed=2, **look(body)).poses_3d
+    footage = project_only(points, seed=2, **look(body))
+    top, root = model.skeleton.top, model.skeleton.root
+    spans = (footage.poses_2d[:, top] - footage.poses_2d[:, root]).norm(dim=-1)
+    assert float(spans.mean()) / 64 == pytest.approx(cameras.reference_share, rel=0.06)
     ends = {"hand": ("little_1", "index_1"), "quadruped": ("pelvis", "withers")}
     ends |= {"machine": ("elbow", "neck"), "human": ("left_hip", "right_hip")}
     a, b = (model.skeleton.index(joint) for joint in ends[body])
-    way = poses[:, b] - poses[:, a]
+    way = footage.poses_3d[:, b] - footage.poses_3d[:, a]
     edges = torch.tensor([-torch.pi / 2, 0.0, torch.pi / 2])
     quarter = torch.bucketize(torch.atan2(way[:, 0], way[:, 2]), edges)
     assert float(torch.bincount(quarter, minlength=4).min() / len(quarter)) > 0.15
@@ -130,12 +130,3 @@ def test_projecting_gives_the_poses_of_the_film_and_scales_with_the_picture() ->
     assert torch.equal(poses.poses_3d, footage.poses_3d)
     large = project_only(points, image_size=2 * SIZE, seed=8, **look("human"))
     torch.testing.assert_close(2 * poses.poses_2d, large.poses_2d)
-
-
-def test_same_seed_same_film_other_seed_other_film() -> None:
-    few = filmed("human")[0][:3, :4]
-    one, same, other = (film(few, seed=s, image_size=32, **look("human")) for s in (1, 1, 2))
-    assert one.images is not None
-    assert same.images is not None
-    assert torch.equal(one.images, same.images)
-    assert not torch.allclose(one.poses_2d, other.poses_2d)

@@ -1,12 +1,13 @@
 """Made-up motion keeps the laws of bodies: bones, joint limits, floor, left and right, no leaps."""
 
+from functools import cache
 from itertools import pairwise
 
 import pytest
 import torch
 from torch.nn.functional import normalize
 
-from selfpose.skeleton import FINGERS, HAND_21, HUMAN_17
+from selfpose.skeleton import FINGERS, HUMAN_17
 from selfpose.synthetic import hands, lamps, people, quadrupeds
 from selfpose.synthetic.generated import GENERATED
 from selfpose.synthetic.kinematics import two_bone_ik
@@ -40,13 +41,7 @@ class Moved:
         return self.at(end, *activities) - self.at(start, *activities)
 
 
-_MOVED: dict[str, Moved] = {}
-
-
-def moved(body: str) -> Moved:
-    if body not in _MOVED:
-        _MOVED[body] = Moved(body)
-    return _MOVED[body]
+moved = cache(Moved)
 
 
 def degrees(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -151,15 +146,6 @@ def test_knees_and_wrists_bend_forward_and_hocks_backward() -> None:
             assert float(((aside * way).sum(-1) > 0).double().mean()) > 0.95
 
 
-def test_toes_and_nose_point_the_same_way() -> None:
-    m = moved("human")
-    nose = normalize(m.way("neck", "nose") * FLAT, dim=-1)
-    toes = [normalize(m.way(f"{s}_ankle", f"{s}_toe") * FLAT, dim=-1) for s in SIDES]
-    cosine = (nose * normalize(toes[0] + toes[1], dim=-1)).sum(-1)
-    assert float(cosine.median()) > 0.8
-    assert float((cosine > 0).double().mean()) > 0.95
-
-
 @pytest.mark.parametrize(
     ("body", "behind", "before", "joints"),
     [
@@ -187,23 +173,13 @@ def test_people_stand_on_the_floor_and_never_sink() -> None:
     assert float((lowest[grounded] > -60).double().mean()) > 0.98
 
 
-def test_wrists_roam_widely() -> None:
-    up = -moved("human").way("left_shoulder", "left_wrist")[..., 1]
-    assert float((up > 150).double().mean()) > 0.1
-    assert float((up < -300).double().mean()) > 0.2
-
-
 # --- hands
 
 
-def test_the_palm_is_rigid_and_hands_are_of_human_size() -> None:
-    m = moved("hand")
-    bases = [HAND_21.index(j) for j in ("wrist", *(f"{f}_1" for f in FINGERS))]
-    apart = torch.cdist(m.points[:, :, bases], m.points[:, :, bases])
-    torch.testing.assert_close(apart, apart[:, :1].expand_as(apart), rtol=1e-3, atol=0.05)
+def test_hands_are_of_human_size() -> None:
     chain = ["wrist", *(f"middle_{k}" for k in (1, 2, 3, 4))]
-    length = sum(m.way(a, b)[:, 0].norm(dim=-1) for a, b in pairwise(chain))
-    assert isinstance(length, torch.Tensor)
+    bones = [moved("hand").way(a, b)[:, 0].norm(dim=-1) for a, b in pairwise(chain)]
+    length = torch.stack(bones).sum(dim=0)
     assert 150 < float(length.min()) < float(length.max()) < 240
 
 
@@ -240,15 +216,6 @@ def test_forearms_are_upright_in_the_mean() -> None:
 
 
 # --- animals
-
-
-def test_horses_have_longer_legs_and_necks_than_dogs() -> None:
-    animals = quadrupeds.sample_animals(Sampler(torch.Generator().manual_seed(0), 400, 1))
-    trunk = animals.lengths["front_trunk"] + animals.lengths["hind_trunk"]
-    horse = animals.horse > 0.5
-    for length in (animals.front_leg, animals.hind_leg, animals.lengths["upper_neck"]):
-        share = length / trunk
-        assert float(share[horse].mean()) > 1.07 * float(share[~horse].mean())
 
 
 def test_paws_stand_on_the_floor_and_walkers_have_two_there() -> None:
