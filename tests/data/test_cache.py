@@ -46,7 +46,7 @@ def test_cached_data_are_the_prepared_data(
     for _ in range(3):
         assert_same(cached(tmp_path / "new" / "cache", "tiny", {}, [], source), dataset)
     assert source.calls == 1
-    (path,) = (tmp_path / "new" / "cache").iterdir()
+    (path,) = (tmp_path / "new" / "cache").glob("*.safetensors")
     assert path.suffix == ".safetensors"
 
 
@@ -56,7 +56,7 @@ def test_broken_caches_are_prepared_again(
 ) -> None:
     source = Source(tiny_dataset)
     cached(tmp_path, "tiny", {}, [], source)
-    (path,) = tmp_path.iterdir()
+    (path,) = tmp_path.glob("*.safetensors")
     path.write_bytes(path.read_bytes()[:kept])
     assert_same(cached(tmp_path, "tiny", {}, [], source), tiny_dataset)
     assert source.calls == 2

@@ -78,7 +78,7 @@ def test_thickness_is_fitted_to_each_limb_where_it_is_not_learnt(
         extra.begin(step())
         assert torch.equal(extra.thickness.log_gamma, start) == (how == "learned")
         assert extra.thickness.log_gamma.requires_grad == (how == "learned")
-        assert (float(extra.thickness.log_gamma.std()) > 0) == (how == "fitted")
+        assert (float(extra.thickness.log_gamma.detach().std()) > 0) == (how == "fitted")
 
 
 def test_omega_is_shielded_from_the_silhouette(tiny_dataset: PoseDataset) -> None:
@@ -118,7 +118,7 @@ def test_bfloat16_trains_to_about_the_same_losses(tiny_dataset: PoseDataset) -> 
         assert all(v.isfinite().all() for v in pipeline.state_dict().values())
         last.append(training.history["images"][-1])
     for term in ("Omega", "puppet", "D", "redraw", "sil", "distil", "critic"):
-        assert last[1][term] == pytest.approx(last[0][term], rel=0.05), term
+        assert last[1][term] == pytest.approx(last[0][term], rel=0.1), term
         assert last[1][term] != last[0][term], term
 
 
