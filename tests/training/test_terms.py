@@ -78,7 +78,7 @@ def test_thickness_is_fitted_to_each_limb_where_it_is_not_learnt(
         extra.begin(step())
         assert torch.equal(extra.thickness.log_gamma, start) == (how == "learned")
         assert extra.thickness.log_gamma.requires_grad == (how == "learned")
-        assert (float(extra.thickness.log_gamma.detach().std()) > 0) == (how == "fitted")
+        assert (float(extra.thickness.log_gamma.detach().std()) > 1e-3) == (how == "fitted")
 
 
 def test_omega_is_shielded_from_the_silhouette(tiny_dataset: PoseDataset) -> None:
