@@ -24,7 +24,7 @@ from selfpose.data.source_names import FILES, GENERATED
 from selfpose.evaluation.baselines import baseline_errors, train_supervised
 from selfpose.evaluation.protocols import protocol_numbers
 from selfpose.evaluation.scores import evaluate, predict_test
-from selfpose.evaluation.snapshots import save_snapshots
+from selfpose.evaluation.snapshots import SNAPSHOTS, save_snapshots
 from selfpose.files import file_digest, library_digest, write_json
 from selfpose.model import save
 from selfpose.steps import Training, name_changes
@@ -35,7 +35,6 @@ SCHEMA = 2
 RECORD = "record.json"
 HISTORY = "history.json"
 WEIGHTS = "weights.safetensors"
-SNAPSHOTS = "snapshots.safetensors"
 REQUIRED: dict[str, type | tuple[type, ...]] = {
     "schema": int, "experiment": str, "variant": str, "dataset": str, "seed": int,
     "parameters": dict, "commit": (str, type(None)), "versions": dict, "device": str,

@@ -94,7 +94,7 @@ class Step:
 
     def log(self, terms: Mapping[str, Tensor]) -> None:
         """Terms for the history; they become numbers where it takes a row."""
-        self.terms |= terms
+        self.terms |= {name: value.detach() for name, value in terms.items()}
 
 
 def check_finite(terms: Mapping[str, Tensor], step: Step) -> None:
@@ -210,7 +210,7 @@ class Training:
                     step = Step(stage=stage, number=number, of=n_steps, generator=source)
                     yield step
                     if number % log_every == 0 or step.last:
-                        row = {n: float(v.detach()) for n, v in step.terms.items()}
+                        row = {n: float(v) for n, v in step.terms.items()}
                         if monitor and (number % (10 * log_every) == 0 or step.last):
                             row |= monitor()
                         rows.append({"step": float(number), **row})

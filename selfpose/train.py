@@ -189,9 +189,8 @@ def train_pictures(
             if joint:
                 share = bone_weight(step.number * config.lifting.steps // c.steps, config)
                 plane, source = pipeline.unit_to_plane(y), step.generator
-                terms |= lifting_terms(pipeline, plane, config, bone_share=share, generator=source)[
-                    0
-                ]
+                more, _ = lifting_terms(pipeline, plane, config, bone_share=share, generator=source)
+                terms |= more
         descend(adam, terms, step)
         follow(averaged, live, min(c.ema, (1 + step.number) / (10 + step.number)))
         if step.last:
