@@ -547,4 +547,4 @@ number_table({"mean difference, %": {f"{n} poses": estimate_error(n) for n in co
 # read, stand in [use your own data](../book/own_data.md).
 
 # %% tags=["hide-input"]
-page.provenance_box(record)
+page.provenance_box()
