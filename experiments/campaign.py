@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from experiments.run import FOLDER, ROOT, Run, hold, matrix, read_experiments
+from experiments.run import FOLDER, ROOT, Run, matrix, read_experiments
 from selfpose.cli import data_choice, device_option
 from selfpose.config import PRESETS
-from selfpose.files import refuse_unknown
+from selfpose.files import hold, refuse_unknown
 
 if TYPE_CHECKING:
     from selfpose.run import DataChoice

@@ -9,8 +9,15 @@ from pathlib import Path
 import click
 import pandas as pd
 
-from selfpose.files import file_digest, lines_digest, refuse_unknown, write_json, write_whole
-from selfpose.run import HISTORY, RECORD, SNAPSHOTS, WEIGHTS, Record, check_file, git, read_record
+from selfpose.files import (
+    check_file,
+    file_digest,
+    lines_digest,
+    refuse_unknown,
+    write_json,
+    write_whole,
+)
+from selfpose.run import HISTORY, RECORD, SNAPSHOTS, WEIGHTS, Record, git, read_record
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 """Where records, and a few weights, are committed."""

@@ -17,11 +17,10 @@ from typing import Any
 
 import click
 import yaml
-from filelock import FileLock, Timeout
 
 from selfpose.config import PRESETS, VARIANTS, Config
 from selfpose.data.source_names import SOURCES
-from selfpose.files import refuse_unknown
+from selfpose.files import hold, refuse_unknown
 
 ROOT = Path(__file__).resolve().parents[1]
 """The repository: notebooks run here, ``build/`` and ``results/`` are here."""
@@ -250,20 +249,6 @@ def run_notebook(
 
 
 # --- Snakemake --------------------------------------------------------------------------------
-
-
-def hold(folder: Path) -> FileLock:
-    """A lock on a folder of runs, as long as the answer lives; free when its holder ends.
-
-    Raises ``ValueError`` if another process holds it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise ValueError(f"{folder}: another make or campaign works here; wait for it") from None
-    return lock
 
 
 @click.group()

@@ -173,8 +173,7 @@ def trained_flow(noise):
     for step in training.steps(
         "flow",
         c.steps // 2,
-        modules={"flow": flow},
-        optimisers={"flow": adam},
+        {"flow": flow, "adam": adam},
         monitor=lambda: mean_log_prob(flow),
         log_every=max(1, c.steps // 400),
     ):

@@ -290,7 +290,7 @@ def share_named_right(elevation, levels):
     adam = torch.optim.Adam(prior.parameters(), lr=1e-3)
     training = Training(identity={}, seed=seed, progress=False)
     n_steps = max(config.extras.side_steps, 500)
-    for step in training.steps("sides", n_steps, modules={}, optimisers={}):
+    for step in training.steps("sides", n_steps, {}):
         noise = config.extras.side_noise * float(torch.rand((), generator=step.generator))
         u = poses.draw(config.flow.batch, noise=noise, generator=step.generator)
         descend(adam, {"NLL": side_prior_loss(prior(u))}, step)

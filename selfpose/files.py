@@ -4,11 +4,12 @@ import difflib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 
@@ -41,6 +42,38 @@ def file_digest(path: Path) -> str:
     """SHA-256 of a file, hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_file(folder: str | Path, name: str, record: Mapping[str, Any]) -> Path:
+    """A file beside a record, if it is the one that the record was made with.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If it is not there, or its digest is not the record's.
+    """
+    path = Path(folder) / name
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: not beside its record")
+    if file_digest(path) != record["files"].get(name):
+        raise ValueError(
+            f"{path}: not the {path.stem} that the record was made with (its digest differs)"
+        )
+    return path
+
+
+def hold(folder: Path, busy: str = "another make or campaign works here; wait for it") -> FileLock:
+    """A lock on a folder of runs, as long as the answer lives; free when its holder ends.
+
+    Raises ``ValueError``, saying ``busy``, if another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ValueError(f"{folder}: {busy}") from None
+    return lock
 
 
 @cache

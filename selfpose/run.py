@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 
 from selfpose.config import Config, flatten
 from selfpose.data.dataset import PoseDataset
@@ -25,7 +24,7 @@ from selfpose.evaluation.baselines import baseline_errors, train_supervised
 from selfpose.evaluation.protocols import protocol_numbers
 from selfpose.evaluation.scores import evaluate, predict_test
 from selfpose.evaluation.snapshots import SNAPSHOTS, save_snapshots
-from selfpose.files import file_digest, library_digest, write_json
+from selfpose.files import file_digest, hold, library_digest, write_json
 from selfpose.model import save
 from selfpose.steps import Training, name_changes
 from selfpose.synthetic.sources import load_dataset
@@ -186,16 +185,14 @@ def run_experiment(
     done = finished_run(out, config, **names)
     if done is not None:
         return done
-    out.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(out / ".lock", timeout=0)
+    lock = hold(
+        out, "another run is training into this folder; wait for it, or name another folder"
+    )
     try:
-        with lock:
-            device = check_device(device or default_device())
-            _run(config, out, data, dataset, names, device, progress)
-    except Timeout:
-        raise ValueError(
-            f"{out}: another run is training into this folder; wait for it, or name another folder"
-        ) from None
+        device = check_device(device or default_device())
+        _run(config, out, data, dataset, names, device, progress)
+    finally:
+        lock.release()
     (out / ".lock").unlink(missing_ok=True)
     return read_record(out)
 
@@ -341,19 +338,3 @@ def read_record(path: str | Path) -> Record:
         return check_record(json.loads(path.read_text(encoding="utf-8")), str(path))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: not JSON ({error}); remove it and run again") from error
-
-
-def check_file(folder: str | Path, name: str, record: Record) -> Path:
-    """A file beside a record, if it is the one that the record was made with.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If it is not there, or its digest is not the record's.
-    """
-    path = Path(folder) / name
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: not beside its record")
-    if file_digest(path) != record["files"].get(name):
-        raise ValueError(f"{path}: not the file that the record was made with (its digest differs)")
-    return path

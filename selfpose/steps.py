@@ -18,6 +18,8 @@ from selfpose.config import flatten
 from selfpose.files import write_whole
 
 CHECKPOINT_EVERY_S = 60.0
+Kept = Mapping[str, nn.Module | torch.optim.Optimizer]
+"""What travels in a checkpoint, by name."""
 
 
 class TrainingDiverged(ArithmeticError):
@@ -172,16 +174,15 @@ class Training:
         self,
         stage: str,
         n_steps: int,
+        keep: Kept,
         *,
-        modules: Mapping[str, nn.Module],
-        optimisers: Mapping[str, torch.optim.Optimizer],
         monitor: Callable[[], dict[str, float]] | None = None,
         log_every: int = 20,
     ) -> Iterator[Step]:
         """The steps of a stage that are still to be taken; none of one that was finished.
 
-        ``modules`` and ``optimisers`` are all that a later stage needs or this one changes: they
-        travel in the checkpoint. Every ``log_every`` steps the history takes a row; at every tenth
+        ``keep`` is all that a later stage needs or this one changes: it travels in the checkpoint.
+        Every ``log_every`` steps the history takes a row; at every tenth
         row ``monitor`` measures what a reader of it wants to see.
 
         Raises
@@ -191,7 +192,7 @@ class Training:
         TrainingStopped
             If the process was asked to stop within :func:`stopping_on`.
         """
-        done = self._resume(stage, modules, optimisers)
+        done = self._resume(stage, keep)
         if done is None or not n_steps:
             return
         rows = self.history.setdefault(stage, [])
@@ -222,7 +223,7 @@ class Training:
                     # once a step: a request between two looks would end it without a checkpoint
                     asked = _stop.pending
                     if step.last or asked or now - saved > CHECKPOINT_EVERY_S:
-                        self._write(stage, number + 1, modules, optimisers)
+                        self._write(stage, number + 1, keep)
                         saved = now
                     if asked:
                         raise TrainingStopped(f"stopped in stage {stage!r}, step {number + 1}")
@@ -231,21 +232,14 @@ class Training:
         if _stop.pending:  # asked for after the last step had looked: no further step would see it
             raise TrainingStopped(f"stopped after stage {stage!r}")
 
-    def _resume(
-        self,
-        stage: str,
-        modules: Mapping[str, nn.Module],
-        optimisers: Mapping[str, torch.optim.Optimizer],
-    ) -> int | None:
+    def _resume(self, stage: str, keep: Kept) -> int | None:
         """How many steps of the stage are done; ``None`` if a later one has begun."""
         if self._state is None:
             return 0
         if self._state["stage"] != stage:
             return None
-        for name, module in modules.items():
-            module.load_state_dict(self._state["modules"][name])
-        for name, optimiser in optimisers.items():
-            optimiser.load_state_dict(self._state["optimisers"][name])
+        for name, part in keep.items():
+            part.load_state_dict(self._state["kept"][name])
         done = int(self._state["done"])
         self._state = None  # what follows starts at its beginning
         return done
@@ -272,13 +266,7 @@ class Training:
             )
         return state
 
-    def _write(
-        self,
-        stage: str,
-        done: int,
-        modules: Mapping[str, nn.Module],
-        optimisers: Mapping[str, torch.optim.Optimizer],
-    ) -> None:
+    def _write(self, stage: str, done: int, keep: Kept) -> None:
         if self.checkpoint is None:
             return
         self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
@@ -288,8 +276,7 @@ class Training:
             "done": done,
             "history": json.dumps(self.history),
             "seconds": json.dumps(self.seconds),
-            "modules": {k: m.state_dict() for k, m in modules.items()},
-            "optimisers": {k: o.state_dict() for k, o in optimisers.items()},
+            "kept": {name: part.state_dict() for name, part in keep.items()},
         }
         write_whole(self.checkpoint, lambda part: torch.save(state, part))
 

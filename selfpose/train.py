@@ -26,7 +26,7 @@ from selfpose.model import Architecture, PosePipeline, encode, round_to_half
 from selfpose.networks import Discriminator
 from selfpose.render import draw_skeleton
 from selfpose.skeleton import Skeleton
-from selfpose.steps import Step, Training, descend
+from selfpose.steps import Kept, Step, Training, descend
 
 R1_EVERY = 4
 """Steps between two evaluations of D's gradient penalty, which then counts four times."""
@@ -87,8 +87,8 @@ def train_flow(
     poses, flow, c = PoseDraws(pipeline, dataset, config), pipeline.flow, config.flow
     flow.pca.fit(poses.all().flatten(1))
     adam = Adam(flow.parameters(), lr=c.lr)
-    state: dict[str, Any] = {"modules": {"pipeline": pipeline}, "optimisers": {"flow": adam}}
-    for step in training.steps("flow", c.steps, **state):
+    keep: Kept = {"pipeline": pipeline, "adam": adam}
+    for step in training.steps("flow", c.steps, keep):
         u = poses.draw(c.batch, noise=c.noise, generator=step.generator)
         descend(adam, {"NLL": losses.flow_loss(flow.log_prob(u))}, step)
 
@@ -99,13 +99,13 @@ def train_lifting(
     """Λ, by the rotation cycle on unpaired 2D poses."""
     poses, c = PoseDraws(pipeline, dataset, config), config.lifting
     adam = Adam(pipeline.lifter.parameters(), lr=c.lr)
-    state: dict[str, Any] = {"modules": {"pipeline": pipeline}, "optimisers": {"lambda": adam}}
+    keep: Kept = {"pipeline": pipeline, "adam": adam}
     turn = fixed_elevation(config)
 
     def monitor() -> dict[str, float]:
         return monitor_lifting(pipeline, dataset, fixed_elevation=turn)
 
-    for step in training.steps("lifting", c.steps, **state, monitor=monitor, log_every=10):
+    for step in training.steps("lifting", c.steps, keep, monitor=monitor, log_every=10):
         u = poses.draw(c.batch, noise=c.noise, generator=step.generator)
         share = bone_weight(step.number, config)
         terms, _ = lifting_terms(pipeline, u, config, bone_share=share, generator=step.generator)
@@ -120,8 +120,8 @@ def train_regressor(
     if omega is None or not weight:
         return
     adam = Adam(omega.parameters(), lr=config.pictures.lr_omega)
-    state: dict[str, Any] = {"modules": {"pipeline": pipeline}, "optimisers": {"omega": adam}}
-    for step in training.steps("regressor", config.pictures.omega_steps, **state):
+    keep: Kept = {"pipeline": pipeline, "adam": adam}
+    for step in training.steps("regressor", config.pictures.omega_steps, keep):
         u = pictures.draw_poses(step.generator)
         w = draw(u, pipeline.skeleton, config)  # w = κ(u)
         descend(adam, {"Omega": weight * losses.regressor_loss(u, omega(w))}, step)
@@ -153,18 +153,18 @@ def train_pictures(
     groups = [{"params": list(module.parameters()), "lr": lr} for module, lr in rates]
     adam = Adam(groups, betas=(c.beta1, 0.99))
     critic_adam = Adam(critic.parameters(), lr=c.lr_d, betas=(c.beta1, 0.99))
-    modules = {"pipeline": pipeline, "critic": critic, "averaged": averaged, "extras": extras}
-    state: dict[str, Any] = {
-        "modules": {**modules, "recorder": recorder},
-        "optimisers": {"networks": adam, "critic": critic_adam, "lifter": extras.lifter_adam},
-        "monitor": partial(
-            monitor_images, pipeline, averaged, dataset, gamma=config.networks.gamma,
-            fixed_elevation=fixed_elevation(config),
-        ),
-        "log_every": 10 * max(1, c.steps // 2000),
+    keep: Kept = {
+        "pipeline": pipeline, "critic": critic, "averaged": averaged, "extras": extras,
+        "recorder": recorder, "adam": adam, "critic_adam": critic_adam,
+        "lifter_adam": extras.lifter_adam,
     }  # fmt: skip
+    monitor = partial(
+        monitor_images, pipeline, averaged, dataset, gamma=config.networks.gamma,
+        fixed_elevation=fixed_elevation(config),
+    )  # fmt: skip
+    log_every = 10 * max(1, c.steps // 2000)
     every = config.extras.picture_every
-    for step in training.steps("images", c.steps, **state):
+    for step in training.steps("images", c.steps, keep, monitor=monitor, log_every=log_every):
         if step.first:
             extras.begin(step)
             averaged.load_state_dict(live.state_dict())

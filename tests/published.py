@@ -16,8 +16,9 @@ import torch
 
 from selfpose.config import Config
 from selfpose.evaluation.scores import evaluate
+from selfpose.files import check_file
 from selfpose.model import load
-from selfpose.run import WEIGHTS, DataChoice, check_file, read_record
+from selfpose.run import WEIGHTS, DataChoice, read_record
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 

@@ -15,7 +15,6 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from torch import Tensor
 
 from selfpose.skeleton import Side, Skeleton
@@ -134,13 +133,6 @@ def draw_pose_3d(
         axis.set_pane_color((0.97, 0.97, 0.97, 1.0))
     ax.set_xlabel("right →", labelpad=-14, fontsize=8)
     ax.set_ylabel("depth →", labelpad=-14, fontsize=8)
-
-
-def side_legend(target: Any, skeleton: Skeleton, **options: Any) -> None:
-    """Name the colours of the sides that the body has; ``target`` is a figure or an axes."""
-    sides = [side for side in SIDE_COLOURS if side in skeleton.bone_sides]
-    lines = [Line2D([], [], color=SIDE_COLOURS[side], linewidth=3) for side in sides]
-    target.legend(lines, sides, **options)
 
 
 def picture_to_rgb(picture: Tensor) -> np.ndarray:

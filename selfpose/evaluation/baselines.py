@@ -19,7 +19,7 @@ from selfpose.losses import redrawing_loss, regressor_loss
 from selfpose.metrics import Pose2D, Pose3D, procrustes, root_centred
 from selfpose.model import PosePipeline, Prediction, encode, images_to_input
 from selfpose.skeleton import Skeleton, mirror_pose
-from selfpose.steps import Training, descend
+from selfpose.steps import Kept, Training, descend
 from selfpose.train import build_pipeline, draw, run_identity
 
 
@@ -157,8 +157,8 @@ def _train_lifter(
     plane = pipeline.pixels_to_plane(labels.poses_2d.to(pipeline.device))
     target = true_depth_offsets(pipeline, labels.poses_2d, labels.poses_3d).to(plane)
     adam = Adam(pipeline.lifter.parameters(), lr=c.lr)
-    state: dict[str, Any] = {"modules": {"pipeline": pipeline}, "optimisers": {"lambda": adam}}
-    for step in training.steps("supervised lifting", c.steps, **state):
+    keep: Kept = {"pipeline": pipeline, "adam": adam}
+    for step in training.steps("supervised lifting", c.steps, keep):
         rows = torch.randint(len(plane), (c.batch,), generator=step.generator).to(plane.device)
         depth, wanted = pipeline.lifter(plane[rows])[0], target[rows]
         if config.pictures.augment and skeleton.has_sides:  # the mirrored twin's depths: exchanged
@@ -177,8 +177,8 @@ def _train_pictures(
     images = labels.images.to(pipeline.device)
     poses = (labels.poses_2d / images.shape[-1]).to(images.device)
     adam = Adam([*phi.parameters(), *omega.parameters()], lr=c.lr_omega)
-    state: dict[str, Any] = {"modules": {"pipeline": pipeline}, "optimisers": {"both": adam}}
-    for step in training.steps("supervised images", config.supervised_steps, **state):
+    keep: Kept = {"pipeline": pipeline, "adam": adam}
+    for step in training.steps("supervised images", config.supervised_steps, keep):
         draws: dict[str, Any] = {"generator": step.generator}
         rows = torch.randint(len(images), (c.batch,), **draws).to(images.device)
         x, pose = images_to_input(images[rows]), poses[rows]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
 from selfpose.camera import lift
-from selfpose.files import file_digest, write_whole
+from selfpose.files import check_file, write_whole
 from selfpose.model import PosePipeline, Prediction, images_to_input
 
 SNAPSHOTS = "snapshots.safetensors"
@@ -120,11 +120,6 @@ def save_snapshots(snapshots: Snapshots, path: str | Path) -> None:
 
 def snapshots_of_run(folder: str | Path, record: dict[str, Any]) -> Snapshots | None:
     """The snapshots beside a record; ``None`` where its run kept none, or they were left behind."""
-    path, digest = Path(folder) / SNAPSHOTS, record["files"].get(SNAPSHOTS)
-    if digest is None or not path.is_file():
+    if SNAPSHOTS not in record["files"] or not (Path(folder) / SNAPSHOTS).is_file():
         return None
-    if file_digest(path) != digest:
-        raise ValueError(
-            f"{path}: not the snapshots that the record was made with; fetch them anew"
-        )
-    return Snapshots(**load_file(path))
+    return Snapshots(**load_file(check_file(folder, SNAPSHOTS, record)))

@@ -3,7 +3,6 @@
 import copy
 import math
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -28,7 +27,7 @@ from selfpose.metrics import twin_distances_sq
 from selfpose.model import PosePipeline, encode, images_to_input
 from selfpose.render import draw_bones
 from selfpose.skeleton import Skeleton
-from selfpose.steps import Step, Training, descend
+from selfpose.steps import Kept, Step, Training, descend
 
 DECISIONS = 8
 """How often clips decide their sides in the course of a training."""
@@ -135,9 +134,8 @@ class ExtraTerms(nn.Module):
         if self.prior is None:
             return
         e, adam = self.config.extras, torch.optim.Adam(self.prior.parameters(), lr=1e-3)
-        modules: dict[str, nn.Module] = {"pipeline": self.outside[0], "prior": self.prior}
-        state: dict[str, Any] = {"modules": modules, "optimisers": {"prior": adam}}
-        for step in training.steps("sides", e.side_steps, **state):
+        keep: Kept = {"pipeline": self.outside[0], "prior": self.prior, "adam": adam}
+        for step in training.steps("sides", e.side_steps, keep):
             noise = e.side_noise * float(torch.rand((), generator=step.generator))
             u = poses.draw(self.config.flow.batch, noise=noise, generator=step.generator)
             descend(adam, {"NLL": side_prior_loss(self.prior(u))}, step)

@@ -14,7 +14,7 @@ from selfpose import steps
 from selfpose.config import Config
 from selfpose.data.dataset import PoseDataset
 from selfpose.evaluation.scores import evaluate
-from selfpose.files import write_json
+from selfpose.files import check_file, write_json
 from selfpose.model import load
 from selfpose.run import (
     HISTORY,
@@ -23,7 +23,6 @@ from selfpose.run import (
     WEIGHTS,
     DataChoice,
     check_device,
-    check_file,
     read_record,
     run_experiment,
 )

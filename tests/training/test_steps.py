@@ -32,9 +32,9 @@ def walk(
     torch.nn.init.zeros_(module.weight)
     sgd = torch.optim.SGD(module.parameters())
     for stage, n in (("a", 6), ("b", 3)):
-        state: dict[str, Any] = {"modules": {"module": module}, "optimisers": {"sgd": sgd}}
+        keep: steps.Kept = {"module": module, "sgd": sgd}
         watch = {"monitor": lambda: {"watched": 1.0}, "log_every": 1}
-        for step in run.steps(stage, n, **state, **watch):
+        for step in run.steps(stage, n, keep, **watch):
             within(stage, step.number)
             log.append((stage, step.number))
             with torch.no_grad():
