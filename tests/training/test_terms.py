@@ -52,7 +52,10 @@ def puppets(extra: ExtraTerms, step: Step) -> dict[str, torch.Tensor]:
     return extra.puppet_terms(step, view, u, draw(u, extra.skeleton, extra.config))
 
 
-def test_distil_teaches_the_lifter_and_nothing_else(tiny_dataset: PoseDataset) -> None:
+def test_distil_teaches_the_lifter_and_nothing_else(
+    tiny_dataset: PoseDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("selfpose.extras.thickness.STEPS", 3)
     pipeline, extra = extras(tiny_dataset, config(**{"lifting.lr": 1e-2}))
     before = {name: value.clone() for name, value in pipeline.state_dict().items()}
     extra.begin(step())
@@ -109,7 +112,10 @@ def test_sides_of_puppets_are_forgiven_first_and_then_no_longer(
     assert said == [True, True, False, False]
 
 
-def test_bfloat16_trains_to_about_the_same_losses(tiny_dataset: PoseDataset) -> None:
+def test_bfloat16_trains_to_about_the_same_losses(
+    tiny_dataset: PoseDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("selfpose.extras.thickness.STEPS", 3)
     few = {"pictures.steps": 4, "flow.steps": 2, "lifting.steps": 2, "extras.side_steps": 2}
     last = []
     for precision in ("float32", "bfloat16"):

@@ -1,6 +1,7 @@
 """The method at its smallest: it learns, it is deterministic, it resumes, and it stops at NaN."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from selfpose.config import LIFTING_TERMS, Config
 from selfpose.data.dataset import ImageSet, PoseDataset
 from selfpose.evaluation.baselines import baseline_errors, mean_pose_errors
 from selfpose.evaluation.scores import evaluate
+from selfpose.extras import thickness
 from selfpose.model import PosePipeline
 from selfpose.steps import Training, TrainingDiverged, step_generator
 from selfpose.synthetic.generated import load_embedded
@@ -48,6 +50,15 @@ def every_step_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps, "CHECKPOINT_EVERY_S", 0.0)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quick_thickness() -> Iterator[int]:
+    """Limbs are fitted in a few steps: it is done anew in every training here. The usual number."""
+    usual = thickness.STEPS
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(thickness, "STEPS", 3)
+        yield usual
+
+
 @pytest.fixture(scope="module")
 def dataset() -> PoseDataset:
     """Enough people to learn something from."""
@@ -60,8 +71,11 @@ def whole(tiny_dataset: PoseDataset) -> dict[str, tuple[PosePipeline, Training]]
     return {variant: run(tiny_dataset, tiny(variant)) for variant in ("selfpose", "paper")}
 
 
-def test_training_from_pictures_lowers_its_error(dataset: PoseDataset) -> None:
+def test_training_from_pictures_lowers_its_error(
+    dataset: PoseDataset, monkeypatch: pytest.MonkeyPatch, quick_thickness: int
+) -> None:
     """The whole method in a minute: better than any constant, and drawn on the right pictures."""
+    monkeypatch.setattr(thickness, "STEPS", quick_thickness)
     config = Config.for_run(
         preset="smoke",
         overrides={
